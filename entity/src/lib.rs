@@ -1,0 +1,17 @@
+//! Rows and nothing else: typed ids and one table a file.
+//!
+//! No query, no rule and no serialisation lives here: a column must not reach a client by accident.
+
+pub mod account;
+pub mod friend_request;
+pub mod friendship;
+pub mod id;
+pub mod membership;
+pub mod outbox;
+pub mod password_reset;
+pub mod plan;
+pub mod product_key;
+pub mod room;
+pub mod session;
+
+pub use id::{AccountId, Millis, OutboxId, ProductKeyId, RoomId, SessionId};

@@ -1,0 +1,19 @@
+//! The schema, one reversible step a file, embedded in the binary and applied at start.
+//!
+//! A step is never edited once it has been applied anywhere, and never imports `entity`: rows change, history doesn't.
+
+use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
+
+mod m20261123_000001_foundation;
+
+/// Every step in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_foundation::Migration)]
+    }
+}

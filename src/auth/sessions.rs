@@ -1,0 +1,125 @@
+//! Sessions: a row each, and a cache in front that an end reaches at once.
+
+use std::time::Duration;
+
+use entity::{AccountId, Millis, SessionId, account, session};
+use moka::sync::Cache as Moka;
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr};
+
+use crate::{
+    db::{Db, Tx},
+    error::{ErrorCode, Result},
+    realtime::broker::Which,
+};
+
+/// How long a cached answer counts: the longest that an instance cut off from the others can be wrong.
+const TTL: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Alive { account: AccountId, staff: bool, ends: Millis },
+    // Stays in the cache: a look-up under way must not bring the session back to life.
+    Ended,
+}
+
+/// What is known of sessions, without asking the database each time.
+#[derive(Debug)]
+pub(super) struct Cache(Moka<SessionId, Known>);
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self(Moka::builder().max_capacity(1_000_000).time_to_live(TTL).support_invalidation_closures().build())
+    }
+}
+
+impl Cache {
+    /// Whether the session's account is staff; refuses if the session has ended.
+    pub(super) async fn staff(&self, db: &Db, account: AccountId, session: SessionId, now: Millis) -> Result<bool> {
+        let known = match self.0.get(&session) {
+            Some(known) => known,
+            None => {
+                let found = find(&**db, session).await?;
+                self.0.entry(session).or_insert(found).into_value()
+            }
+        };
+        match known {
+            Known::Alive { account: owner, staff, ends } if owner == account && now < ends => Ok(staff),
+            _ => Err(ErrorCode::SessionEnded.into()),
+        }
+    }
+
+    pub(super) fn end(&self, account: AccountId, which: Which) {
+        match which {
+            Which::One(session) => self.0.insert(session, Known::Ended),
+            Which::All | Which::AllBut(_) => {
+                let of_account: Vec<_> = self
+                    .0
+                    .iter()
+                    .filter(|(id, known)| {
+                        which.includes(**id)
+                            && matches!(known, Known::Alive { account: owner, .. } if *owner == account)
+                    })
+                    .map(|(id, _)| *id)
+                    .collect();
+                for session in of_account {
+                    self.0.insert(session, Known::Ended);
+                }
+            }
+        }
+    }
+}
+
+async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known> {
+    let Some(session) = session::Entity::find_by_id(id).one(connection).await? else { return Ok(Known::Ended) };
+    let account = account::Entity::find_by_id(session.account_id).one(connection).await?;
+    let alive = account.filter(|account| account.deleted_at.is_none() && account.epoch == session.epoch);
+    Ok(alive.map_or(Known::Ended, |account| Known::Alive {
+        account: account.id,
+        staff: account.staff,
+        ends: session.expires_at,
+    }))
+}
+
+/// Begins a session of `account` in its present epoch. The account's row must be locked by `tx`.
+pub async fn begin(tx: &Tx, account: &account::Model, now: Millis, ends: Millis) -> Result<session::Model> {
+    let row = session::ActiveModel {
+        account_id: Set(account.id),
+        epoch: Set(account.epoch),
+        created_at: Set(now),
+        expires_at: Set(ends),
+        ..Default::default()
+    };
+    Ok(session::Entity::insert(row).exec_with_returning(&**tx).await?)
+}
+
+/// The session's row.
+pub async fn get(connection: &impl ConnectionTrait, id: SessionId) -> Result<session::Model> {
+    Ok(session::Entity::find_by_id(id).one(connection).await?.ok_or(ErrorCode::SessionEnded)?)
+}
+
+/// Removes sessions' rows. Ending all raises the account's epoch, so that a sign-in under way can't outlive it.
+pub async fn end(tx: &Tx, account: AccountId, which: Which) -> Result<()> {
+    let mut doomed = session::Entity::delete_many().filter(session::Column::AccountId.eq(account));
+    match which {
+        Which::One(id) => doomed = doomed.filter(session::Column::Id.eq(id)),
+        Which::AllBut(id) => doomed = doomed.filter(session::Column::Id.ne(id)),
+        Which::All => {}
+    }
+    doomed.exec(&**tx).await?;
+    if which == Which::All {
+        account::Entity::update_many()
+            .col_expr(account::Column::Epoch, Expr::col(account::Column::Epoch).add(1))
+            .filter(account::Column::Id.eq(account))
+            .exec(&**tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes sessions that have reached their greatest age.
+pub async fn remove_expired(db: &Db, now: Millis) -> Result<u64> {
+    let tx = db.begin().await?;
+    let removed = session::Entity::delete_many().filter(session::Column::ExpiresAt.lte(now)).exec(&*tx).await?;
+    tx.commit_quietly().await?;
+    Ok(removed.rows_affected)
+}

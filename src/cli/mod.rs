@@ -1,0 +1,58 @@
+//! The command line: one file a subcommand.
+
+mod config;
+mod migrate;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Flags};
+
+/// A realtime study-room service.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop (this is the default)
+    Serve,
+    /// Change the database's schema
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
+    /// Look at the settings
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
+/// Carries out the command; its failure is one line and a non-zero exit.
+pub fn run(cli: Cli) -> ExitCode {
+    match try_run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("solgik: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(cli: Cli) -> anyhow::Result<()> {
+    let config = Config::load(&cli.flags, std::env::vars())?;
+    crate::telemetry::init(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve::run(config).await,
+            Command::Migrate(command) => migrate::run(command, &config).await,
+            Command::Config(command) => config::run(command, &config),
+        }
+    })
+}

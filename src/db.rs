@@ -1,0 +1,184 @@
+//! The database: one connection pool, transactions, and whose verdict on uniqueness counts.
+//!
+//! Promises that SQLite and PostgreSQL behave alike: a write transaction holds SQLite's one writer place from its
+//! first statement, so nobody fails half-way because somebody else wrote. Migrations are applied on connecting.
+//! Queries live in the features' `store.rs`.
+
+use std::{ops::Deref, sync::Arc};
+
+use anyhow::Context;
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::{
+    config::Config,
+    error::{Error, ErrorCode, Result},
+};
+
+/// A pool of connections, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: DatabaseConnection,
+    /// SQLite has one writer; queueing for it here is fair and never busy-waits.
+    writer: Option<Arc<Semaphore>>,
+    commits: watch::Sender<()>,
+}
+
+impl Db {
+    /// Opens the configured database and brings its schema up to date.
+    pub async fn connect(config: &Config) -> anyhow::Result<Self> {
+        let db = Self::open(config).await?;
+        Migrator::up(&db.pool, None).await.context("applying migrations")?;
+        Ok(db)
+    }
+
+    /// Opens the configured database as it is.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let url = config.database_url();
+        let sqlite = url.expose().starts_with("sqlite:");
+        if sqlite && config.database.url.expose().is_empty() {
+            std::fs::create_dir_all(&config.data_dir)
+                .with_context(|| format!("creating {}", config.data_dir.display()))?;
+        }
+        let mut options = ConnectOptions::new(url.expose());
+        options
+            .max_connections(config.database.max_connections)
+            .acquire_timeout(config.database.acquire)
+            .sqlx_logging(false)
+            .test_before_acquire(false)
+            .map_sqlx_sqlite_opts(|sqlite| {
+                sqlite
+                    .pragma("journal_mode", "WAL")
+                    .pragma("synchronous", "FULL")
+                    .pragma("foreign_keys", "ON")
+                    .pragma("busy_timeout", "5000")
+            });
+        // The driver's own error can repeat the address, and with it the password.
+        let pool = Database::connect(options).await.map_err(|error| {
+            anyhow::anyhow!(
+                "the database can't be opened: {}",
+                error.to_string().replace(url.expose(), "(its address)")
+            )
+        })?;
+        let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
+        Ok(Self { pool, writer, commits: watch::Sender::new(()) })
+    }
+
+    /// Begins a transaction that writes. Dropping it undoes it.
+    pub async fn begin(&self) -> Result<Tx> {
+        let writer = match &self.writer {
+            Some(writer) => Some(Arc::clone(writer).acquire_owned().await.context("the writer's place is gone")?),
+            None => None,
+        };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: writer.is_some().then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let inner = self.pool.begin_with_options(options).await?;
+        Ok(Tx { inner, _writer: writer, commits: self.commits.clone() })
+    }
+
+    /// Changes after commits; several may be told as one.
+    pub fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.pool.ping().await?)
+    }
+}
+
+/// Reads need no transaction: `&*db` is a connection.
+impl Deref for Db {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+}
+
+/// A transaction that writes. `&*tx` is its connection.
+#[derive(Debug)]
+pub struct Tx {
+    inner: DatabaseTransaction,
+    // After `inner`: the place is free once the transaction has ended.
+    _writer: Option<OwnedSemaphorePermit>,
+    commits: watch::Sender<()>,
+}
+
+impl Tx {
+    /// Makes it last, and wakes whoever relays what was said in it.
+    pub async fn commit(self) -> Result<()> {
+        self.inner.commit().await?;
+        self.commits.send_replace(());
+        Ok(())
+    }
+
+    /// Makes it last without waking the relay: nothing was said in it.
+    pub async fn commit_quietly(self) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+impl Deref for Tx {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+}
+
+/// `code` if the database refused a duplicate, else the failure itself.
+pub fn unique(error: DbErr, code: ErrorCode) -> Error {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => code.into(),
+        _ => error.into(),
+    }
+}
+
+/// The database can't be reached: the caller may try again. Anything else is a mistake of ours.
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match error {
+            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
+                tracing::warn!(%error, "the database can't be reached");
+                Self::retry(ErrorCode::Unavailable, std::time::Duration::from_secs(2))
+            }
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// Escapes what `LIKE` would read as a wildcard; goes with `ESCAPE '\'`.
+pub fn like_contains(keyword: &str) -> String {
+    let mut pattern = String::with_capacity(keyword.len() + 2);
+    pattern.push('%');
+    for character in keyword.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Whether the connection is PostgreSQL, for the few statements that differ.
+pub fn is_postgres(connection: &impl ConnectionTrait) -> bool {
+    connection.get_database_backend() == DbBackend::Postgres
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_in_a_keyword_are_literal() {
+        assert_eq!(like_contains(r"50%_\x"), r"%50\%\_\\x%");
+    }
+}

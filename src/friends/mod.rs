@@ -1,0 +1,3 @@
+//! friends
+
+pub mod routes;

@@ -1,0 +1,57 @@
+//! Solgik: a realtime, WebSocket-first study-room service.
+//!
+//! # The map, in reading order
+//! ```text
+//! main → cli → server → { ws, web, features } → app → { realtime, auth, http, db, outbox, mail }
+//!      → { config, error, clock, locale, telemetry } → entity
+//! ```
+//! Features are rooms, the platform is the floor they stand on. No arrow runs back up and none runs in a circle; a
+//! repository test checks it. Features call a neighbour only through its operations, along
+//! `accounts → { product_keys, rooms, friends, timer } → people`. A feature has the same three files: `mod.rs`
+//! (operations), `routes.rs` (its REST door), `store.rs` (its private queries), and pure files named for their idea.
+//!
+//! # How one request goes
+//! A handler proves by its types that somebody is signed in and that the input is well-formed, and calls an operation.
+//! The operation opens a transaction, locks the rows whose channels it will speak in (accounts by ascending id, then
+//! the room), asks a pure function what is allowed, writes, says its events into the outbox of the same transaction,
+//! and commits. The relay publishes what was said through the broker; every instance encodes once and hands the same
+//! bytes to each local queue. The socket's operations are one match that calls the same functions.
+//!
+//! # Words
+//! *account* (the wire says `user`), *session, product key, room, member* (durable) and *presence* (connected),
+//! *enter/exit, request/accept/reject/remove, plan* (the time setting), *instance, connection, channel, offset, epoch*.
+//! An *edge* is a change between online and offline; an *outlet* is the hub's end of a connection.
+//!
+//! # What can be lost
+//! Nothing that was committed: its events are in the outbox of the same transaction. A cheer and a presence edge are
+//! told by an instance that lives; they die with it, and the snapshot that follows a new epoch makes up for them.
+
+pub mod config;
+pub mod error;
+
+pub mod clock;
+pub mod locale;
+pub mod telemetry;
+
+pub mod db;
+pub mod mail;
+pub mod outbox;
+
+pub mod auth;
+pub mod http;
+pub mod realtime;
+
+pub mod app;
+
+pub mod accounts;
+pub mod friends;
+pub mod people;
+pub mod product_keys;
+pub mod rooms;
+pub mod timer;
+
+pub mod web;
+pub mod ws;
+
+pub mod cli;
+pub mod server;

@@ -1,0 +1,139 @@
+//! What was committed and is still to be said.
+//!
+//! Promises that an event or a letter written in a transaction is said after its commit, at least once to the broker
+//! and, by its key, exactly once to everybody else; and that a channel's events are said in the order of their commits,
+//! provided that whoever says something holds the lock of the channel's row. A crash delays, it does not lose.
+
+use std::time::Duration;
+
+use entity::{Millis, OutboxId, outbox};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    db::{Db, Tx},
+    error::Result,
+    realtime::{Channel, Event, Hub, broker::Message},
+};
+
+/// Rows that one turn of the relay takes.
+const BATCH: u64 = 256;
+
+/// How long the relay sleeps when nobody wakes it: another process may have written.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Says `event` in `channel` once `tx` is committed. The row that the channel belongs to must be locked by `tx`.
+pub async fn say(tx: &Tx, channel: Channel, at: Millis, event: &Event) -> Result<()> {
+    let message = Message::new(event)?;
+    let body = serde_json::to_string(&message).map_err(anyhow::Error::from)?;
+    insert(tx, Some(channel.to_string()), at, body).await
+}
+
+/// Posts a letter, already spelled, once `tx` is committed.
+pub async fn post(tx: &Tx, at: Millis, letter: String) -> Result<()> {
+    insert(tx, None, at, letter).await
+}
+
+async fn insert(tx: &Tx, channel: Option<String>, at: Millis, body: String) -> Result<()> {
+    let row = outbox::ActiveModel {
+        channel: Set(channel),
+        body: Set(body),
+        at: Set(at),
+        due_at: Set(at),
+        attempts: Set(0),
+        ..Default::default()
+    };
+    outbox::Entity::insert(row).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+/// Whether something committed about `channel` is still unsaid.
+pub async fn has_unsaid(connection: &impl ConnectionTrait, channel: Channel) -> Result<bool> {
+    let row = outbox::Entity::find()
+        .select_only()
+        .column(outbox::Column::Id)
+        .filter(outbox::Column::Channel.eq(channel.to_string()))
+        .into_tuple::<OutboxId>()
+        .one(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Says now what is still unsaid in `channel`. The relay finds the rows said already and only removes them.
+pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channel: Channel) -> Result<()> {
+    let rows = outbox::Entity::find()
+        .filter(outbox::Column::Channel.eq(channel.to_string()))
+        .order_by_asc(outbox::Column::Id)
+        .all(connection)
+        .await?;
+    for row in rows {
+        publish(hub, row).await?;
+    }
+    Ok(())
+}
+
+/// Says everything that is unsaid, in order; returns how many rows are done with.
+pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
+    let mut done = 0;
+    loop {
+        let rows = outbox::Entity::find()
+            .filter(outbox::Column::Channel.is_not_null())
+            .order_by_asc(outbox::Column::Id)
+            .limit(BATCH)
+            .all(&**db)
+            .await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        for row in rows {
+            publish(hub, row).await?;
+        }
+        if ids.is_empty() {
+            return Ok(done);
+        }
+        done += ids.len();
+        remove(db, ids).await?;
+    }
+}
+
+/// Forgets rows that are said.
+pub async fn remove(db: &Db, ids: Vec<OutboxId>) -> Result<()> {
+    let tx = db.begin().await?;
+    outbox::Entity::delete_many().filter(outbox::Column::Id.is_in(ids)).exec(&*tx).await?;
+    tx.commit_quietly().await
+}
+
+async fn publish(hub: &Hub, row: outbox::Model) -> Result<()> {
+    let channel = row.channel.as_deref().unwrap_or_default().parse::<Channel>();
+    let message = serde_json::from_str::<Message>(&row.body);
+    match (channel, message) {
+        (Ok(channel), Ok(message)) => hub.publish(channel, row.id, row.at, message).await,
+        // A row that nobody can read must not stop those behind it.
+        (channel, message) => {
+            let reason = channel.err().map(str::to_owned).or(message.err().map(|error| error.to_string()));
+            tracing::error!(id = %row.id, reason, "an outbox row can't be read and is dropped");
+            Ok(())
+        }
+    }
+}
+
+/// Relays until `stop`, then says what is left.
+pub async fn relay(db: Db, hub: Hub, stop: CancellationToken) {
+    let mut commits = db.commits();
+    let mut pause = Duration::ZERO;
+    loop {
+        let stopping = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = commits.changed(), if pause.is_zero() => false,
+            () = tokio::time::sleep(if pause.is_zero() { IDLE } else { pause }) => false,
+        };
+        match drain(&db, &hub).await {
+            Ok(_) => pause = Duration::ZERO,
+            Err(error) => {
+                pause = (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(5));
+                tracing::warn!(%error, ?pause, "the relay waits");
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}

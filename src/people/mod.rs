@@ -1,0 +1,118 @@
+//! What anybody may see of somebody, and how accounts are found and locked.
+//!
+//! Promises one spelling of a name, one rule for e-mails, and one order in which accounts are locked. It changes
+//! nothing: that is the business of the features above.
+
+pub mod names;
+
+use std::collections::HashMap;
+
+use entity::{AccountId, account};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde::Serialize;
+
+use crate::{
+    config::EmailDisplay,
+    db::Tx,
+    error::{ErrorCode, Result},
+    realtime::protocol::events::PersonView,
+};
+
+pub use names::{full_name, masked, search_name};
+
+/// Nobody's timer runs yet: everyone is idle, on the wire 1.
+pub const IDLE: (u8, &str) = (1, "idle");
+
+/// A person as REST lists them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
+pub struct PublicView {
+    pub id: i64,
+    pub last_name: String,
+    pub first_name: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub image: Option<String>,
+    pub current_state: u8,
+}
+
+/// How much of an e-mail a viewer sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closeness {
+    /// Oneself or a friend: whole.
+    Close,
+    /// Anybody else: as the configuration says.
+    Stranger(EmailDisplay),
+}
+
+/// `account` as REST lists it.
+pub fn public(account: &account::Model, closeness: Closeness) -> PublicView {
+    let email = account.email.as_deref().map(|email| match closeness {
+        Closeness::Close | Closeness::Stranger(EmailDisplay::Full) => email.to_owned(),
+        Closeness::Stranger(EmailDisplay::Masked) => masked(email),
+    });
+    PublicView {
+        id: account.id.0,
+        last_name: account.last_name.clone(),
+        first_name: account.first_name.clone(),
+        name: full_name(&account.last_name, &account.first_name),
+        email,
+        image: account.image.clone(),
+        current_state: IDLE.0,
+    }
+}
+
+/// `account` as the socket tells it.
+pub fn person(account: &account::Model) -> PersonView {
+    PersonView {
+        id: account.id.0,
+        name: full_name(&account.last_name, &account.first_name),
+        last_name: account.last_name.clone(),
+        first_name: account.first_name.clone(),
+        image: account.image.clone(),
+        current_state: IDLE.0,
+        state: IDLE.1,
+    }
+}
+
+/// The living account `id`.
+pub async fn get(connection: &impl ConnectionTrait, id: AccountId) -> Result<account::Model> {
+    let found = account::Entity::find_by_id(id).filter(account::Column::DeletedAt.is_null()).one(connection).await?;
+    Ok(found.ok_or(ErrorCode::AccountNotFound)?)
+}
+
+/// Those of `ids` that live, by id.
+pub async fn list(
+    connection: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = AccountId>,
+) -> Result<HashMap<AccountId, account::Model>> {
+    let ids: Vec<_> = ids.into_iter().collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = account::Entity::find()
+        .filter(account::Column::Id.is_in(ids))
+        .filter(account::Column::DeletedAt.is_null())
+        .all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Locks the living accounts among `ids` until `tx` ends, always in ascending order, so that no two can wait for each
+/// other. Whoever says something in a user's channel holds that user's lock.
+pub async fn lock(tx: &Tx, ids: impl IntoIterator<Item = AccountId>) -> Result<HashMap<AccountId, account::Model>> {
+    let ids: Vec<_> = ids.into_iter().collect();
+    let rows = account::Entity::find()
+        .filter(account::Column::Id.is_in(ids))
+        .filter(account::Column::DeletedAt.is_null())
+        .order_by_asc(account::Column::Id)
+        .lock_exclusive()
+        .all(&**tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Locks one account, which must live.
+pub async fn lock_one(tx: &Tx, id: AccountId) -> Result<account::Model> {
+    Ok(lock(tx, [id]).await?.remove(&id).ok_or(ErrorCode::AccountNotFound)?)
+}

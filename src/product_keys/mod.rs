@@ -1,0 +1,3 @@
+//! product_keys
+
+pub mod routes;

@@ -1,0 +1,192 @@
+//! The broker of one instance alone: everything in this process, gone with it.
+//!
+//! A channel's state lives as long as somebody listens or its history can still be asked for; a later life has another
+//! epoch, so that nobody mistakes new offsets for old ones.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dashmap::DashMap;
+use entity::{AccountId, Millis, OutboxId};
+
+use super::{Broker, Control, Delivery, Message, Sink, Standing};
+use crate::{
+    clock,
+    error::Result,
+    realtime::{
+        presence::{DeviceId, Edge, Presence},
+        protocol::{Channel, Place, frames},
+    },
+};
+
+/// What a channel remembers.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// At most so many events.
+    pub messages: usize,
+    /// For at most so long.
+    pub age: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    epoch: Arc<str>,
+    off: u64,
+    last_key: Option<OutboxId>,
+    history: VecDeque<Arc<Delivery>>,
+    touched: Millis,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            epoch: format!("{:016x}", rand::random::<u64>()).into(),
+            off: 0,
+            last_key: None,
+            history: VecDeque::new(),
+            touched: Millis(0),
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place { epoch: Arc::clone(&self.epoch), off: self.off }
+    }
+
+    fn trim(&mut self, now: Millis, memory: Memory) {
+        while self.history.len() > memory.messages
+            || self.history.front().is_some_and(|oldest| clock::after(oldest.at, memory.age) < now)
+        {
+            self.history.pop_front();
+        }
+        if self.history.is_empty() {
+            self.history.shrink_to_fit();
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct MemoryBroker {
+    sink: Arc<dyn Sink>,
+    memory: Memory,
+    grace: Duration,
+    channels: DashMap<Channel, State>,
+    presence: Mutex<Presence>,
+    kept: Mutex<HashMap<String, (String, Millis)>>,
+}
+
+impl MemoryBroker {
+    /// A broker that remembers as `memory` says and holds lost devices for `grace`.
+    pub fn new(sink: Arc<dyn Sink>, memory: Memory, grace: Duration) -> Self {
+        Self { sink, memory, grace, channels: DashMap::new(), presence: Mutex::default(), kept: Mutex::default() }
+    }
+
+    fn presence(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, (String, Millis)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Broker for MemoryBroker {
+    async fn publish(
+        &self,
+        channel: Channel,
+        key: Option<OutboxId>,
+        at: Millis,
+        message: &Message,
+    ) -> Result<Option<Place>> {
+        // The entry's guard is held while delivering: that is what keeps a channel's order.
+        let mut state = self.channels.entry(channel).or_insert_with(State::new);
+        if key.is_some() && key <= state.last_key {
+            return Ok(None);
+        }
+        state.last_key = key.or(state.last_key);
+        state.off += 1;
+        state.touched = at;
+        let delivery = Arc::new(Delivery {
+            channel,
+            place: state.place(),
+            at,
+            frame: frames::event(channel, state.off, at, &message.ev, &message.d),
+            routing: message.routing,
+        });
+        state.history.push_back(Arc::clone(&delivery));
+        state.trim(at, self.memory);
+        self.sink.deliver(&delivery);
+        Ok(Some(delivery.place.clone()))
+    }
+
+    async fn standing(&self, channel: Channel) -> Result<Standing> {
+        let state = self.channels.entry(channel).or_insert_with(State::new);
+        Ok(Standing { place: state.place(), last_key: state.last_key })
+    }
+
+    async fn since(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<(Vec<Arc<Delivery>>, Place)>> {
+        let Some(state) = self.channels.get(&channel) else { return Ok(None) };
+        let missed = state.off.checked_sub(off).and_then(|missed| usize::try_from(missed).ok());
+        let Some(missed) = missed.filter(|missed| *state.epoch == *epoch && *missed <= state.history.len()) else {
+            return Ok(None);
+        };
+        let events = state.history.iter().skip(state.history.len() - missed).cloned().collect();
+        Ok(Some((events, state.place())))
+    }
+
+    async fn subscribe(&self, channel: Channel) -> Result<()> {
+        self.channels.entry(channel).or_insert_with(State::new);
+        Ok(())
+    }
+
+    async fn tell(&self, control: Control) -> Result<()> {
+        self.sink.control(&control);
+        Ok(())
+    }
+
+    async fn connect(&self, user: AccountId, device: DeviceId, now: Millis) -> Result<Option<Edge>> {
+        Ok(self.presence().connect(user, device, now))
+    }
+
+    async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>> {
+        Ok(self.presence().disconnect(user, device, now, held))
+    }
+
+    async fn due(&self, now: Millis) -> Result<(Vec<AccountId>, Option<Millis>)> {
+        let presence = self.presence();
+        Ok((presence.due(now, self.grace), presence.next_due(self.grace)))
+    }
+
+    async fn expire(&self, user: AccountId, now: Millis) -> Result<Option<Edge>> {
+        Ok(self.presence().expire(user, now, self.grace))
+    }
+
+    async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>> {
+        let presence = self.presence();
+        Ok(users.iter().map(|user| presence.since(*user)).collect())
+    }
+
+    async fn keep(&self, key: String, value: String, now: Millis, ttl: Duration) -> Result<()> {
+        self.kept().insert(key, (value, clock::after(now, ttl)));
+        Ok(())
+    }
+
+    async fn take(&self, key: &str, now: Millis) -> Result<Option<String>> {
+        let taken = self.kept().remove(key);
+        Ok(taken.filter(|(_, until)| now < *until).map(|(value, _)| value))
+    }
+
+    async fn sweep(&self, now: Millis) -> Result<()> {
+        self.channels.retain(|channel, state| {
+            state.trim(now, self.memory);
+            self.sink.listens(*channel) || now <= clock::after(state.touched, self.memory.age)
+        });
+        self.kept().retain(|_, (_, until)| now < *until);
+        Ok(())
+    }
+}

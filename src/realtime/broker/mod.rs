@@ -1,0 +1,166 @@
+//! What instances share: the places of channels, their short memory, presence and single-use secrets.
+//!
+//! One trait, so that one instance alone and many together behave alike; every implementation passes the same contract
+//! suite. A broker numbers and remembers; it decides nothing about users.
+
+pub mod memory;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use entity::{AccountId, Millis, OutboxId, SessionId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    presence::{DeviceId, Edge},
+    protocol::{Channel, CloseReason, Event, Place, events::Routing},
+};
+use crate::error::Result;
+
+/// An event on its way to a channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// The event's name.
+    pub ev: String,
+    /// The event's content.
+    pub d: Box<RawValue>,
+    /// What it means for the connections it passes.
+    #[serde(flatten)]
+    pub routing: Routing,
+}
+
+impl Message {
+    /// The message that tells `event`.
+    pub fn new(event: &Event) -> Result<Self> {
+        #[derive(Serialize, Deserialize)]
+        struct Spelled {
+            ev: String,
+            d: Box<RawValue>,
+        }
+        let spelled = serde_json::to_string(event).and_then(|text| serde_json::from_str::<Spelled>(&text));
+        let Spelled { ev, d } = spelled.map_err(anyhow::Error::from)?;
+        Ok(Self { ev, d, routing: event.routing() })
+    }
+}
+
+/// An event at its place, encoded once for everybody.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Where.
+    pub channel: Channel,
+    /// Its place there.
+    pub place: Place,
+    /// When it happened.
+    pub at: Millis,
+    /// The frame as it leaves.
+    pub frame: Utf8Bytes,
+    /// What it means for the connections it passes.
+    pub routing: Routing,
+}
+
+/// Where a channel stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its last event.
+    pub place: Place,
+    /// The last committed change among its events.
+    pub last_key: Option<OutboxId>,
+}
+
+/// What every instance must hear at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Sessions have ended: their tokens are dead and their sockets close.
+    SessionsEnded {
+        /// Whose.
+        account: AccountId,
+        /// Which of them.
+        which: Which,
+        /// What their sockets are told.
+        reason: CloseReason,
+    },
+}
+
+/// Some of an account's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// This one.
+    One(SessionId),
+    /// All but this one.
+    AllBut(SessionId),
+    /// All.
+    All,
+}
+
+impl Which {
+    /// Whether `session` is among them.
+    pub fn includes(self, session: SessionId) -> bool {
+        match self {
+            Self::One(one) => one == session,
+            Self::AllBut(kept) => kept != session,
+            Self::All => true,
+        }
+    }
+}
+
+/// Where a broker hands over what concerns this instance. Called in the channel's order; never waits.
+pub trait Sink: Send + Sync + Debug {
+    /// An event for the channel's local subscribers.
+    fn deliver(&self, delivery: &Arc<Delivery>);
+    /// Whether anybody here listens to `channel`.
+    fn listens(&self, channel: Channel) -> bool;
+    /// A word to this instance.
+    fn control(&self, control: &Control);
+}
+
+/// See the module. Offsets begin at 1; an epoch lives as long as somebody may remember it.
+#[async_trait]
+pub trait Broker: Send + Sync + Debug {
+    /// Gives `message` the next place of `channel`, remembers it and delivers it everywhere. Within a channel keys
+    /// ascend: a key that is not greater than the last was published before, and answers `None`.
+    async fn publish(
+        &self,
+        channel: Channel,
+        key: Option<OutboxId>,
+        at: Millis,
+        message: &Message,
+    ) -> Result<Option<Place>>;
+
+    /// Where `channel` stands now.
+    async fn standing(&self, channel: Channel) -> Result<Standing>;
+
+    /// Every event after `off`, in order, and where the channel stands then; `None` if that is no longer known.
+    async fn since(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<(Vec<Arc<Delivery>>, Place)>>;
+
+    /// This instance begins to listen to `channel`. Letting go is the sweep's: it asks the sink who still listens.
+    async fn subscribe(&self, channel: Channel) -> Result<()>;
+
+    /// Tells every instance.
+    async fn tell(&self, control: Control) -> Result<()>;
+
+    /// A device has connected.
+    async fn connect(&self, user: AccountId, device: DeviceId, now: Millis) -> Result<Option<Edge>>;
+
+    /// A device is gone, `held` for the grace or for good.
+    async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>>;
+
+    /// Whose grace has ended, and when to look again.
+    async fn due(&self, now: Millis) -> Result<(Vec<AccountId>, Option<Millis>)>;
+
+    /// Lets go of `user` if the grace has ended and nobody returned.
+    async fn expire(&self, user: AccountId, now: Millis) -> Result<Option<Edge>>;
+
+    /// Since when each of `users` is online.
+    async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>>;
+
+    /// Keeps `value` under `key` for `ttl`, to be taken once.
+    async fn keep(&self, key: String, value: String, now: Millis, ttl: Duration) -> Result<()>;
+
+    /// Takes what is kept under `key`; only one taker gets it.
+    async fn take(&self, key: &str, now: Millis) -> Result<Option<String>>;
+
+    /// Forgets what nobody can ask for any more, and lets go of channels without a listener here.
+    async fn sweep(&self, now: Millis) -> Result<()>;
+}

@@ -1,0 +1,196 @@
+//! The one type that features and doors see of realtime.
+//!
+//! Promises that what is published reaches every connection that listens, in the channel's order, encoded once. It
+//! never waits for a receiver.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use entity::{AccountId, Millis, OutboxId, SessionId};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{
+    broker::{
+        Broker, Control, Delivery, Message, Sink, Standing, Which,
+        memory::{Memory, MemoryBroker},
+    },
+    outqueue::Bounds,
+    presence::Edge,
+    protocol::{Channel, CloseReason, Event, Place},
+    registry::{Closing, Outlet, Registry},
+};
+use crate::{clock::Clock, config::Config, error::Result};
+
+/// Who hears first that sessions have ended.
+pub type OnSessionsEnded = Box<dyn Fn(AccountId, Which) + Send + Sync>;
+
+/// This instance's end of realtime, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    local: Arc<Local>,
+    broker: Box<dyn Broker>,
+    clock: Clock,
+    instance: String,
+    /// An edge is decided and told under its user's lock, so that two edges can't overtake each other.
+    edges: DashMap<AccountId, Arc<Mutex<()>>>,
+}
+
+/// What the broker hands over ends here.
+struct Local {
+    registry: Registry,
+    on_sessions_ended: OnSessionsEnded,
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+impl Sink for Local {
+    fn deliver(&self, delivery: &Arc<Delivery>) {
+        if let Some(user) = delivery.routing.detach {
+            self.registry.detach(AccountId(user), delivery.channel);
+        }
+        self.registry.deliver(delivery);
+    }
+
+    fn listens(&self, channel: Channel) -> bool {
+        self.registry.has_listeners(channel)
+    }
+
+    fn control(&self, control: &Control) {
+        match control {
+            Control::SessionsEnded { account, which, reason } => {
+                (self.on_sessions_ended)(*account, *which);
+                for outlet in self.registry.of(*account) {
+                    if which.includes(outlet.session) {
+                        outlet.close(Closing { reason: *reason, reconnect_ms: None });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// A hub with the broker that `config` asks for.
+    pub fn new(config: &Config, clock: Clock, on_sessions_ended: OnSessionsEnded) -> Self {
+        let bounds = Bounds { messages: config.socket.queue_messages, bytes: config.socket.queue_bytes };
+        let local = Arc::new(Local { registry: Registry::new(bounds), on_sessions_ended });
+        let sink: Arc<dyn Sink> = Arc::clone(&local) as Arc<dyn Sink>;
+        let memory = Memory { messages: config.socket.history_messages, age: config.socket.history };
+        let broker = Box::new(MemoryBroker::new(sink, memory, config.presence.grace));
+        let instance = format!("{:08x}", rand::random::<u32>());
+        Self(Arc::new(Inner { local, broker, clock, instance, edges: DashMap::new() }))
+    }
+
+    /// This life of this instance.
+    pub fn instance(&self) -> &str {
+        &self.0.instance
+    }
+
+    /// Who is connected here.
+    pub fn registry(&self) -> &Registry {
+        &self.0.local.registry
+    }
+
+    /// What instances share.
+    pub fn broker(&self) -> &dyn Broker {
+        &*self.0.broker
+    }
+
+    /// Publishes a committed change once, however often it is called with the same key.
+    pub async fn publish(&self, channel: Channel, key: OutboxId, at: Millis, mut message: Message) -> Result<()> {
+        if let Some(user) = message.routing.presence_of {
+            message.d = self.with_presence(AccountId(user), &message).await?;
+        }
+        self.0.broker.publish(channel, Some(key), at, &message).await?;
+        Ok(())
+    }
+
+    /// Publishes what no transaction knows of: presence, a cheer.
+    pub async fn say(&self, channel: Channel, event: &Event) -> Result<Option<Place>> {
+        let message = Message::new(event)?;
+        self.0.broker.publish(channel, None, self.0.clock.now(), &message).await
+    }
+
+    /// A member's presence is true only at the moment of telling.
+    async fn with_presence(&self, user: AccountId, message: &Message) -> Result<Box<serde_json::value::RawValue>> {
+        let since = self.since(user).await?;
+        let mut d: Value = serde_json::from_str(message.d.get()).map_err(anyhow::Error::from)?;
+        if let Some(member) = d.get_mut("member").and_then(Value::as_object_mut) {
+            member.insert("online".to_owned(), json!(since.is_some()));
+            if let Some(since) = since {
+                member.insert("since".to_owned(), json!(since.0));
+            }
+        }
+        Ok(serde_json::value::to_raw_value(&d).map_err(anyhow::Error::from)?)
+    }
+
+    /// Since when `user` is online.
+    pub async fn since(&self, user: AccountId) -> Result<Option<Millis>> {
+        Ok(self.0.broker.online(&[user]).await?.first().copied().flatten())
+    }
+
+    /// Where `channel` stands.
+    pub async fn standing(&self, channel: Channel) -> Result<Standing> {
+        self.0.broker.standing(channel).await
+    }
+
+    /// Begins to listen, with the gate closed: open it by [`Outlet::release`] once the state has been read.
+    pub async fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) -> Result<()> {
+        outlet.hold(channel);
+        if self.registry().subscribe(outlet, channel) {
+            self.0.broker.subscribe(channel).await?;
+        }
+        Ok(())
+    }
+
+    /// No longer listens.
+    pub fn unsubscribe(&self, outlet: &Outlet, channel: Channel) {
+        self.registry().unsubscribe(outlet, channel);
+    }
+
+    /// None of the account's connections here listens to `channel` any more.
+    pub fn detach(&self, account: AccountId, channel: Channel) {
+        self.registry().detach(account, channel);
+    }
+
+    /// Tells every instance that sessions have ended.
+    pub async fn end_sessions(&self, account: AccountId, which: Which, reason: CloseReason) -> Result<()> {
+        self.0.broker.tell(Control::SessionsEnded { account, which, reason }).await
+    }
+
+    /// Whether `session` is held open here by some connection.
+    pub fn has_session(&self, account: AccountId, session: SessionId) -> bool {
+        self.registry().of(account).iter().any(|outlet| outlet.session == session)
+    }
+
+    /// The lock under which an edge of `user` is decided and told.
+    pub async fn edge_lock(&self, user: AccountId) -> OwnedMutexGuard<()> {
+        let lock = Arc::clone(&self.0.edges.entry(user).or_default());
+        lock.lock_owned().await
+    }
+
+    /// A device of `user` has connected.
+    pub async fn connect(&self, outlet: &Outlet) -> Result<Option<Edge>> {
+        self.0.broker.connect(outlet.account, outlet.id, self.0.clock.now()).await
+    }
+
+    /// A device of `user` is gone.
+    pub async fn disconnect(&self, outlet: &Outlet, held: bool) -> Result<Option<Edge>> {
+        self.0.broker.disconnect(outlet.account, outlet.id, self.0.clock.now(), held).await
+    }
+
+    /// Forgets what nobody can ask for any more.
+    pub async fn sweep(&self) -> Result<()> {
+        // A lock that nobody else holds has nothing to say.
+        self.0.edges.retain(|_, lock| Arc::strong_count(lock) > 1);
+        self.0.broker.sweep(self.0.clock.now()).await
+    }
+}

@@ -1,0 +1,14 @@
+//! Moves addressed messages to those who are connected.
+//!
+//! Promises the order and the places of channels, one presence a user, and that a slow reader harms only itself. It
+//! knows no feature: who may see what is decided by those who publish and subscribe.
+
+pub mod broker;
+pub mod hub;
+pub mod outqueue;
+pub mod presence;
+pub mod protocol;
+pub mod registry;
+
+pub use hub::Hub;
+pub use protocol::{Channel, CloseReason, Event, Place};

@@ -1,0 +1,162 @@
+//! Who is online: a pure state machine over users, devices and instants.
+//!
+//! Promises one edge per user, whatever the number of devices: online with the first, offline with the last. A lost
+//! connection is held for a grace; a return within it is silent, and the edge that follows otherwise carries the
+//! instant of the loss. It does not sleep, send or ask for the time.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use entity::{AccountId, Millis};
+
+use crate::clock;
+
+/// One connection of one user.
+pub type DeviceId = u64;
+
+/// A change that others are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// The first device came.
+    Online {
+        /// When.
+        since: Millis,
+    },
+    /// The last device went, and did not return in time.
+    Offline {
+        /// When it was lost.
+        at: Millis,
+    },
+}
+
+#[derive(Debug)]
+struct User {
+    since: Millis,
+    devices: Vec<DeviceId>,
+    lost: Option<Millis>,
+}
+
+/// Everyone who is online or held.
+#[derive(Debug, Default)]
+pub struct Presence {
+    users: HashMap<AccountId, User>,
+    lost: BTreeSet<(Millis, AccountId)>,
+}
+
+impl Presence {
+    /// A device has connected.
+    pub fn connect(&mut self, user: AccountId, device: DeviceId, now: Millis) -> Option<Edge> {
+        if let Some(known) = self.users.get_mut(&user) {
+            known.devices.push(device);
+            if let Some(at) = known.lost.take() {
+                self.lost.remove(&(at, user));
+            }
+            return None;
+        }
+        self.users.insert(user, User { since: now, devices: vec![device], lost: None });
+        Some(Edge::Online { since: now })
+    }
+
+    /// A device is gone: `held` for the grace, or for good.
+    pub fn disconnect(&mut self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Option<Edge> {
+        let known = self.users.get_mut(&user)?;
+        known.devices.retain(|other| *other != device);
+        if !known.devices.is_empty() {
+            return None;
+        }
+        let at = *known.lost.get_or_insert(now);
+        if held {
+            self.lost.insert((at, user));
+            return None;
+        }
+        self.lost.remove(&(at, user));
+        self.users.remove(&user);
+        Some(Edge::Offline { at })
+    }
+
+    /// Whose grace has ended at `now`.
+    pub fn due(&self, now: Millis, grace: Duration) -> Vec<AccountId> {
+        self.lost.iter().take_while(|(at, _)| clock::after(*at, grace) <= now).map(|(_, user)| *user).collect()
+    }
+
+    /// When the next grace ends.
+    pub fn next_due(&self, grace: Duration) -> Option<Millis> {
+        self.lost.first().map(|(at, _)| clock::after(*at, grace))
+    }
+
+    /// Lets go of `user` if the grace has ended and nobody returned meanwhile.
+    pub fn expire(&mut self, user: AccountId, now: Millis, grace: Duration) -> Option<Edge> {
+        let at = self.users.get(&user)?.lost.filter(|at| clock::after(*at, grace) <= now)?;
+        self.lost.remove(&(at, user));
+        self.users.remove(&user);
+        Some(Edge::Offline { at })
+    }
+
+    /// Since when `user` is online; a held user still is.
+    pub fn since(&self, user: AccountId) -> Option<Millis> {
+        self.users.get(&user).map(|known| known.since)
+    }
+
+    /// How many are online.
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether nobody is online.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUMI: AccountId = AccountId(9);
+    const GRACE: Duration = Duration::from_secs(15);
+
+    #[test]
+    fn several_devices_are_one_presence() {
+        let mut presence = Presence::default();
+        assert_eq!(presence.connect(SUMI, 1, Millis(0)), Some(Edge::Online { since: Millis(0) }));
+        assert_eq!(presence.connect(SUMI, 2, Millis(5)), None);
+        assert_eq!(presence.disconnect(SUMI, 1, Millis(6), false), None);
+        assert_eq!(presence.disconnect(SUMI, 2, Millis(7), false), Some(Edge::Offline { at: Millis(7) }));
+        assert!(presence.is_empty());
+    }
+
+    #[test]
+    fn a_return_within_the_grace_is_silent() {
+        let mut presence = Presence::default();
+        presence.connect(SUMI, 1, Millis(0));
+        assert_eq!(presence.disconnect(SUMI, 1, Millis(1000), true), None);
+        assert_eq!(presence.since(SUMI), Some(Millis(0)), "held is online");
+        assert_eq!(presence.due(Millis(15_999), GRACE), []);
+        assert_eq!(presence.connect(SUMI, 2, Millis(15_999)), None);
+        assert_eq!(presence.due(Millis(99_999), GRACE), []);
+        assert_eq!(presence.expire(SUMI, Millis(99_999), GRACE), None);
+    }
+
+    #[test]
+    fn the_edge_carries_the_instant_of_the_loss() {
+        let mut presence = Presence::default();
+        presence.connect(SUMI, 1, Millis(0));
+        presence.disconnect(SUMI, 1, Millis(1000), true);
+        assert_eq!(presence.next_due(GRACE), Some(Millis(16_000)));
+        assert_eq!(presence.due(Millis(16_000), GRACE), [SUMI]);
+        assert_eq!(presence.expire(SUMI, Millis(16_000), GRACE), Some(Edge::Offline { at: Millis(1000) }));
+        assert_eq!(presence.expire(SUMI, Millis(16_000), GRACE), None, "once");
+        assert_eq!(presence.connect(SUMI, 2, Millis(17_000)), Some(Edge::Online { since: Millis(17_000) }));
+    }
+
+    #[test]
+    fn signing_out_while_held_is_immediate_and_keeps_the_instant() {
+        let mut presence = Presence::default();
+        presence.connect(SUMI, 1, Millis(0));
+        presence.disconnect(SUMI, 1, Millis(1000), true);
+        assert_eq!(presence.disconnect(SUMI, 1, Millis(2000), false), Some(Edge::Offline { at: Millis(1000) }));
+        assert_eq!(presence.next_due(GRACE), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Outgoing frames, each encoded once and shared by everyone who gets it.
+
+use entity::Millis;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{Channel, CloseReason};
+use crate::{
+    error::{Error, ErrorCode},
+    locale::Locale,
+};
+
+/// The heartbeat, and its answer.
+pub const HEARTBEAT: &str = "{}";
+
+#[derive(Serialize)]
+struct EventFrame<'a> {
+    ch: Channel,
+    off: u64,
+    ev: &'a str,
+    at: i64,
+    d: &'a RawValue,
+}
+
+/// An event at its place.
+pub fn event(channel: Channel, off: u64, at: Millis, ev: &str, d: &RawValue) -> Utf8Bytes {
+    encode(&EventFrame { ch: channel, off, ev, at: at.0, d })
+}
+
+/// Keeps the place of an event that a later one has made pointless, so that offsets stay without a gap.
+pub fn superseded(channel: Channel, off: u64) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Frame {
+        ch: Channel,
+        off: u64,
+        ev: &'static str,
+    }
+    encode(&Frame { ch: channel, off, ev: "superseded" })
+}
+
+/// A push without a place: `hello`, `bye`, `room.counts`.
+pub fn push(ev: &'static str, d: &impl Serialize) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Frame<'a, T> {
+        ev: &'static str,
+        d: &'a T,
+    }
+    encode(&Frame { ev, d })
+}
+
+/// The whole state of a channel.
+pub fn snapshot(channel: Channel, at: Millis, d: &impl Serialize) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Frame<'a, T> {
+        ch: Channel,
+        ev: &'static str,
+        at: i64,
+        d: &'a T,
+    }
+    encode(&Frame { ch: channel, ev: "snapshot", at: at.0, d })
+}
+
+/// The last frame before a close.
+pub fn bye(reason: CloseReason, reconnect_ms: Option<u64>) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Bye {
+        code: u16,
+        reason: CloseReason,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reconnect_ms: Option<u64>,
+    }
+    push("bye", &Bye { code: reason.code(), reason, reconnect_ms })
+}
+
+/// The answer to a request that was carried out.
+pub fn ok(id: Option<u32>, d: &impl Serialize) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Frame<'a, T> {
+        id: Option<u32>,
+        ok: &'a T,
+    }
+    encode(&Frame { id, ok: d })
+}
+
+/// The answer to a request that was refused.
+pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        code: &'static str,
+        message: String,
+        retry_ms: Option<u64>,
+        #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+        params: serde_json::Map<String, serde_json::Value>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        errors: &'a [serde_json::Value],
+    }
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        id: Option<u32>,
+        err: Body<'a>,
+    }
+    let body = |code: ErrorCode| Body {
+        code: code.as_str(),
+        message: code.plain(locale).to_owned(),
+        retry_ms: None,
+        params: serde_json::Map::new(),
+        errors: &[],
+    };
+    match error {
+        Error::Refused(refusal) => {
+            let errors: Vec<_> = refusal.fields.iter().map(|field| field.view(locale)).collect();
+            let err = Body {
+                message: refusal.code.sentence(locale, &refusal.params),
+                retry_ms: refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+                params: refusal.params.clone(),
+                errors: &errors,
+                ..body(refusal.code)
+            };
+            encode(&Frame { id, err })
+        }
+        Error::Internal(_) => encode(&Frame { id, err: body(ErrorCode::Internal) }),
+    }
+}
+
+fn encode(frame: &impl Serialize) -> Utf8Bytes {
+    // Our own types always encode; an empty object is the harmless heartbeat.
+    serde_json::to_string(frame).unwrap_or_else(|_| HEARTBEAT.to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::{AccountId, RoomId};
+
+    use super::*;
+
+    #[test]
+    fn frames_are_spelled_as_the_protocol_says() {
+        let d = RawValue::from_string(r#"{"user":9}"#.to_owned()).unwrap();
+        assert_eq!(
+            event(Channel::Room(RoomId(42)), 1042, Millis(1_758_300_000_123), "room.exited", &d).as_str(),
+            r#"{"ch":"room:42","off":1042,"ev":"room.exited","at":1758300000123,"d":{"user":9}}"#
+        );
+        assert_eq!(superseded(Channel::User(AccountId(9)), 3).as_str(), r#"{"ch":"user:9","off":3,"ev":"superseded"}"#);
+        assert_eq!(bye(CloseReason::Slow, None).as_str(), r#"{"ev":"bye","d":{"code":4004,"reason":"slow"}}"#);
+        assert_eq!(
+            err(Some(7), &ErrorCode::WrongPassword.into(), Locale::En).as_str(),
+            r#"{"id":7,"err":{"code":"wrong_password","message":"The room's password is wrong.","retry_ms":null}}"#
+        );
+    }
+}

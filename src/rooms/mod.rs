@@ -1,0 +1,3 @@
+//! rooms
+
+pub mod routes;

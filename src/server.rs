@@ -1,0 +1,114 @@
+//! Doors merged, layers around them, and the tasks that go on beside: `run(listener, stop)`.
+//!
+//! Promises that when it returns, no task of it is left.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use axum::{
+    Router, ServiceExt,
+    extract::Request,
+    http::{HeaderValue, Method, header},
+    middleware,
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Layer;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    normalize_path::NormalizePathLayer,
+};
+
+use crate::{
+    accounts,
+    app::App,
+    auth,
+    error::{Error, ErrorCode},
+    friends,
+    http::{Answer, context},
+    mail, outbox, product_keys, rooms, timer, web, ws,
+};
+
+/// How often rows and memory that nobody needs any more are removed.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Every door. Paths are written without their trailing slash; [`run`] accepts both forms.
+fn router(app: &App) -> Router {
+    Router::new()
+        .merge(accounts::routes::router())
+        .merge(product_keys::routes::router())
+        .merge(friends::routes::router())
+        .merge(rooms::routes::router())
+        .merge(timer::routes::router())
+        .merge(ws::routes::router())
+        .merge(web::router())
+        .route("/livez", get(async || Answer::new("alive")))
+        .route("/readyz", get(ready))
+        .route("/version", get(async || Answer::new(env!("CARGO_PKG_VERSION"))))
+        .fallback(async || Error::from(ErrorCode::NotFound))
+        .method_not_allowed_fallback(async || Error::from(ErrorCode::MethodNotAllowed))
+        .with_state(app.clone())
+        .layer(CatchPanicLayer::custom(|_| Error::from(anyhow::anyhow!("a handler panicked")).into_response()))
+        .layer(cors(app))
+        .layer(middleware::from_fn_with_state(app.config.clone(), context::layer))
+}
+
+async fn ready(axum::extract::State(app): axum::extract::State<App>) -> Result<Answer<&'static str>, Error> {
+    if app.drain.is_cancelled() {
+        return Err(ErrorCode::Draining.into());
+    }
+    app.db.ping().await.map_err(|_| Error::from(ErrorCode::Unavailable))?;
+    Ok(Answer::new("ready"))
+}
+
+fn cors(app: &App) -> CorsLayer {
+    let origins = app.config.server.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT_LANGUAGE])
+        .expose_headers(["x-total-count", "link", "retry-after", "x-request-id"].map(header::HeaderName::from_static))
+        .max_age(Duration::from_secs(3600))
+}
+
+/// Serves on `listener` until `stop`, then sends the clients away and waits for everything that is under way.
+pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    // What an earlier life left unsaid is said before anybody listens: nobody hears it twice.
+    outbox::drain(&app.db, &app.hub).await.context("relaying what was left unsaid")?;
+    let tasks = TaskTracker::new();
+    let after = CancellationToken::new();
+    tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), after.clone()));
+    tasks.spawn(mail::deliver(app.clone(), after.clone()));
+    tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
+    tasks.spawn(sweep(app.clone(), after.clone()));
+
+    let service = NormalizePathLayer::trim_trailing_slash().layer(router(&app));
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    let closed = CancellationToken::new();
+    let server = axum::serve(listener, service).with_graceful_shutdown(closed.clone().cancelled_owned());
+    let drain = async {
+        stop.cancelled().await;
+        ws::drain::run(&app).await;
+        closed.cancel();
+    };
+    let (served, ()) = tokio::join!(server.into_future(), drain);
+    after.cancel();
+    tasks.close();
+    tasks.wait().await;
+    served.context("serving")
+}
+
+async fn sweep(app: App, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+        let now = app.clock.now();
+        if let Err(error) = app.hub.sweep().await {
+            tracing::warn!(%error, "sweeping the broker");
+        }
+        if let Err(error) = auth::sessions::remove_expired(&app.db, now).await {
+            tracing::warn!(%error, "removing expired sessions");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Log lines for people or for programs.
+//!
+//! Promises one subscriber a process, set up by `main` alone. Secrets don't reach it: types that hold one don't print.
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Log, LogFormat};
+
+/// Begins to log to standard error. A second call in one process changes nothing.
+pub fn init(config: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.filter)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let writer = std::io::stderr;
+    let set = match config.format {
+        LogFormat::Pretty => registry.with(fmt::layer().compact().with_writer(writer)).try_init(),
+        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init(),
+    };
+    if set.is_err() {
+        tracing::debug!("logging was set up before");
+    }
+    Ok(())
+}

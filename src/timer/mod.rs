@@ -1,0 +1,3 @@
+//! timer
+
+pub mod routes;
