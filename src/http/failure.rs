@@ -83,10 +83,10 @@ fn problem(refusal: &Refusal, locale: Locale, request_id: &str) -> Value {
     for field in &refusal.fields {
         let sentence = field.code.sentence(locale, &field.params);
         // A field can't take the place of a member that every failure has.
-        if let Some(sentences) = body.entry(field.field).or_insert_with(|| json!([])).as_array_mut() {
-            if field.field != "errors" {
-                sentences.push(json!(sentence));
-            }
+        if let Some(sentences) = body.entry(field.field).or_insert_with(|| json!([])).as_array_mut()
+            && field.field != "errors"
+        {
+            sentences.push(json!(sentence));
         }
     }
     Value::Object(body)
