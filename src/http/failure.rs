@@ -43,13 +43,14 @@ pub fn spell(response: Response, locale: Locale, request_id: &str) -> Response {
             Refusal::from(ErrorCode::Internal)
         }
     };
-    let body = problem(&refusal, locale, request_id);
-    let mut spelled = (response.status(), body.to_string()).into_response();
-    let headers = spelled.headers_mut();
+    // What the layers in between have said stays: which page may read this, which methods there are.
+    let (mut parts, _) = response.into_parts();
+    let headers = &mut parts.headers;
+    headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));
     add_headers(headers, &refusal);
-    spelled
+    Response::from_parts(parts, problem(&refusal, locale, request_id).to_string().into())
 }
 
 fn add_headers(headers: &mut HeaderMap, refusal: &Refusal) {
@@ -83,10 +84,10 @@ fn problem(refusal: &Refusal, locale: Locale, request_id: &str) -> Value {
     for field in &refusal.fields {
         let sentence = field.code.sentence(locale, &field.params);
         // A field can't take the place of a member that every failure has.
-        if let Some(sentences) = body.entry(field.field).or_insert_with(|| json!([])).as_array_mut() {
-            if field.field != "errors" {
-                sentences.push(json!(sentence));
-            }
+        if let Some(sentences) = body.entry(field.field).or_insert_with(|| json!([])).as_array_mut()
+            && field.field != "errors"
+        {
+            sentences.push(json!(sentence));
         }
     }
     Value::Object(body)
