@@ -15,4 +15,4 @@
 
 mod support;
 
-mod foundation;
+mod tidy;
