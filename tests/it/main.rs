@@ -15,4 +15,7 @@
 
 mod support;
 
+mod broker_contract;
+
+mod outlets;
 mod tidy;
