@@ -16,6 +16,6 @@
 mod support;
 
 mod broker_contract;
-
+mod foundation;
 mod outlets;
 mod tidy;

@@ -64,6 +64,7 @@ impl TestApp {
         let door = Door::new(format!("http://{}", listener.local_addr().unwrap()));
         let stop = CancellationToken::new();
         let server = Some(tokio::spawn(server::run(app.clone(), listener, stop.clone())));
+        door.get("/readyz").await.ok();
         Self { app, door, people: AtomicU32::new(0), stop, server, _database: database, _data: data }
     }
 
