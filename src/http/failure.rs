@@ -43,13 +43,14 @@ pub fn spell(response: Response, locale: Locale, request_id: &str) -> Response {
             Refusal::from(ErrorCode::Internal)
         }
     };
-    let body = problem(&refusal, locale, request_id);
-    let mut spelled = (response.status(), body.to_string()).into_response();
-    let headers = spelled.headers_mut();
+    // What the layers in between have said stays: which page may read this, which methods there are.
+    let (mut parts, _) = response.into_parts();
+    let headers = &mut parts.headers;
+    headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));
     add_headers(headers, &refusal);
-    spelled
+    Response::from_parts(parts, problem(&refusal, locale, request_id).to_string().into())
 }
 
 fn add_headers(headers: &mut HeaderMap, refusal: &Refusal) {

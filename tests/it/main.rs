@@ -1,0 +1,21 @@
+//! Tests through the door: a real server, a real database, real sockets, one binary.
+//!
+//! A file is named after the feature that it tests. Nothing here sleeps: `call` waits for the reply, `expect` for the
+//! event, `expect_silence` proves absence by a round trip, and time moves with `app.clock.advance`. The whole suite runs
+//! on SQLite, and on PostgreSQL with `SOLGIK_TEST_DATABASE=postgres`; what is measured in time is no test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![allow(unreachable_pub, reason = "nothing is reachable from outside of a test binary")]
+
+mod support;
+
+mod broker_contract;
+mod foundation;
+mod outlets;
+mod tidy;

@@ -1,0 +1,163 @@
+//! The hub's ends of connections: gates, queues, caps, and who hears what.
+
+use std::sync::Arc;
+
+use entity::{AccountId, Millis, RoomId, SessionId};
+use solgik::{
+    clock::Clock,
+    config::{Config, Flags},
+    realtime::{
+        Channel, CloseReason, Event, Hub, Place,
+        broker::Delivery,
+        outqueue::Bounds,
+        protocol::events::{ExitReason, Routing},
+        registry::{Closing, Outlet, Overflow, Registry},
+    },
+};
+
+const ROOM: Channel = Channel::Room(RoomId(42));
+const OTHER: Channel = Channel::User(AccountId(9));
+const SUMI: AccountId = AccountId(9);
+const HANA: AccountId = AccountId(7);
+
+fn registry(messages: usize) -> Registry {
+    Registry::new(Bounds { messages, bytes: 1 << 20 })
+}
+
+fn add(registry: &Registry, account: AccountId) -> Arc<Outlet> {
+    registry.add(account, SessionId(1), 8)
+}
+
+fn place(off: u64) -> Place {
+    Place { epoch: "e".into(), off }
+}
+
+/// An event whose frame is its offset.
+fn event(channel: Channel, off: u64) -> Arc<Delivery> {
+    routed(channel, off, Routing::default())
+}
+
+fn routed(channel: Channel, off: u64, routing: Routing) -> Arc<Delivery> {
+    Arc::new(Delivery { channel, place: place(off), at: Millis(0), frame: off.to_string().into(), routing })
+}
+
+fn frames(outlet: &Outlet) -> Vec<String> {
+    outlet.turn().frames.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_gate_drops_what_the_snapshot_has_and_keeps_the_order() {
+    let registry = registry(100);
+    let sumi = add(&registry, SUMI);
+    sumi.hold(ROOM);
+    registry.subscribe(&sumi, ROOM);
+    for off in 1..=5 {
+        registry.deliver(&event(ROOM, off));
+    }
+    sumi.deliver(&event(OTHER, 1));
+    assert_eq!(frames(&sumi), ["1"], "another channel's gate is open");
+    sumi.release(ROOM, &place(3)).unwrap();
+    registry.deliver(&event(ROOM, 6));
+    assert_eq!(frames(&sumi), ["4", "5", "6"]);
+}
+
+#[test]
+fn a_gate_that_misses_something_says_so() {
+    let registry = registry(5000);
+    let sumi = add(&registry, SUMI);
+    for (held, released) in [(1024, Ok(())), (1025, Err(Overflow))] {
+        sumi.hold(ROOM);
+        for off in 1..=held {
+            sumi.deliver(&event(ROOM, off));
+        }
+        assert_eq!(sumi.release(ROOM, &place(0)), released, "{held}");
+    }
+    assert_eq!(frames(&sumi).len(), 1024, "nothing of a gate that ran over");
+    sumi.hold(ROOM);
+    sumi.deliver(&event(ROOM, 1));
+    let elsewhere = Place { epoch: "another".into(), off: 0 };
+    assert_eq!(sumi.release(ROOM, &elsewhere), Err(Overflow), "the numbering began anew meanwhile");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_closed_and_harms_nobody() {
+    let registry = registry(2);
+    let (slow, quick) = (add(&registry, SUMI), add(&registry, HANA));
+    registry.subscribe(&slow, ROOM);
+    registry.subscribe(&quick, ROOM);
+    for off in 1..=5 {
+        registry.deliver(&event(ROOM, off));
+        quick.woken().await;
+        assert_eq!(frames(&quick), [off.to_string()]);
+    }
+    slow.woken().await;
+    let turn = slow.turn();
+    assert_eq!(turn.frames.len(), 2, "no gap before the close");
+    assert_eq!(turn.closing.unwrap().reason, CloseReason::Slow);
+    slow.push("late".into());
+    assert!(frames(&slow).is_empty(), "nothing after the last word");
+    assert_eq!(quick.turn().closing, None);
+}
+
+#[test]
+fn the_first_reason_to_close_counts() {
+    let registry = registry(2);
+    let sumi = add(&registry, SUMI);
+    let draining = Closing { reason: CloseReason::Draining, reconnect_ms: Some(700) };
+    sumi.close(draining);
+    sumi.close(Closing { reason: CloseReason::Slow, reconnect_ms: None });
+    assert_eq!(sumi.turn().closing, Some(draining));
+}
+
+#[test]
+fn a_move_asks_the_connection_once_to_look_where_it_belongs() {
+    let registry = registry(2);
+    let sumi = add(&registry, SUMI);
+    sumi.deliver(&routed(OTHER, 1, Routing { follow: true, ..Routing::default() }));
+    assert!(sumi.turn().follow);
+    assert!(!sumi.turn().follow);
+}
+
+#[test]
+fn the_oldest_device_makes_room() {
+    let registry = registry(2);
+    let devices: Vec<_> = (1..=3).map(|session| registry.add(SUMI, SessionId(session), 2)).collect();
+    let hana = registry.add(HANA, SessionId(4), 2);
+    let replaced = |outlet: &Outlet| outlet.turn().closing.map(|closing| closing.reason);
+    assert_eq!(replaced(&devices[0]), Some(CloseReason::Replaced));
+    assert_eq!((replaced(&devices[1]), replaced(&devices[2]), replaced(&hana)), (None, None, None));
+}
+
+#[test]
+fn the_registry_knows_when_it_is_wrong() {
+    let registry = registry(2);
+    let (sumi, hana) = (add(&registry, SUMI), add(&registry, HANA));
+    assert!(registry.subscribe(&sumi, ROOM), "the first");
+    assert!(!registry.subscribe(&hana, ROOM), "not the first");
+    registry.check().unwrap();
+    registry.remove(&sumi);
+    assert!(registry.check().is_err(), "a connection that is gone listens");
+    registry.unsubscribe(&sumi, ROOM);
+    registry.check().unwrap();
+    registry.detach(HANA, ROOM);
+    assert!(!registry.has_listeners(ROOM));
+    registry.remove(&hana);
+    assert!(registry.is_empty());
+    registry.check().unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_a_room_hears_nothing_of_it_from_then_on() {
+    let config = Config::load(&Flags::default(), []).unwrap();
+    let hub = Hub::new(&config, Clock::default(), Box::new(|_, _| {}));
+    let (phone, laptop, hana) = (add(hub.registry(), SUMI), add(hub.registry(), SUMI), add(hub.registry(), HANA));
+    for outlet in [&phone, &laptop, &hana] {
+        hub.subscribe(outlet, ROOM).await.unwrap();
+        outlet.release(ROOM, &hub.standing(ROOM).await.unwrap().place).unwrap();
+    }
+    hub.say(ROOM, &Event::RoomExited { user: SUMI.0, at: 0, reason: ExitReason::Left }).await.unwrap();
+    hub.say(ROOM, &Event::RoomCheer { user: HANA.0, text: "조용하네".into() }).await.unwrap();
+    assert_eq!(frames(&hana).len(), 2);
+    assert!(frames(&phone).is_empty());
+    assert!(frames(&laptop).is_empty());
+}
