@@ -70,7 +70,7 @@ async fn import(app: &App, file: &Path) -> anyhow::Result<()> {
         eprintln!("line {line}: this key is known already");
     }
     let imported = new.iter().filter(|new| **new).count();
-    eprintln!("{imported} keys imported, {} known already", new.len() - imported);
+    eprintln!("imported: {imported}, known already: {}", new.len() - imported);
     Ok(())
 }
 
