@@ -16,6 +16,10 @@
 mod support;
 
 mod broker_contract;
+mod cli_keys;
 mod foundation;
 mod outlets;
+mod product_keys;
+mod socket;
 mod tidy;
+mod timesetting;

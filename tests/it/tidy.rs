@@ -33,7 +33,8 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("people", &[FOUNDATION, PLATFORM]),
     ("product_keys", &[FOUNDATION, PLATFORM, &["app", "mail", "people"]]),
     ("friends", &[FOUNDATION, PLATFORM, &["app", "people"]]),
-    ("rooms", &[FOUNDATION, PLATFORM, &["app", "people"]]),
+    // How much a member's row shows depends on friendship.
+    ("rooms", &[FOUNDATION, PLATFORM, &["app", "people", "friends"]]),
     ("timer", &[FOUNDATION, PLATFORM, &["app", "people"]]),
     // Deleting an account ends everything that it has elsewhere.
     ("accounts", &[FOUNDATION, PLATFORM, &["app", "mail", "people", "product_keys", "friends", "rooms", "timer"]]),
