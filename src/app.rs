@@ -2,13 +2,22 @@
 //!
 //! Promises that two apps can live in one process: nothing here is static.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
+use entity::RoomId;
 use jiff::tz::TimeZone;
-use tokio_util::sync::CancellationToken;
+use moka::sync::Cache;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{auth::Auth, clock::Clock, config::Config, db::Db, http::throttle::Throttle, realtime::Hub};
+use crate::{
+    auth::Auth,
+    clock::Clock,
+    config::Config,
+    db::Db,
+    http::throttle::Throttle,
+    realtime::{Hub, protocol::events::CountView},
+};
 
 /// The service's parts, cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,6 +38,10 @@ pub struct Parts {
     pub hub: Hub,
     /// Who tries too often.
     pub throttle: Throttle,
+    /// Tasks of connections; the server waits for them.
+    pub tasks: TaskTracker,
+    /// Counts of rooms that somebody watches, not older than a second.
+    pub lobby: Cache<RoomId, CountView>,
     /// Cancelled once this instance accepts nobody new.
     pub drain: CancellationToken,
     /// The zone whose midnight begins a day.
@@ -51,6 +64,8 @@ impl App {
             auth,
             hub,
             throttle,
+            tasks: TaskTracker::new(),
+            lobby: Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(1)).build(),
             drain: CancellationToken::new(),
             zone,
         })))

@@ -64,6 +64,9 @@ sections! {
     Config {
         #[serde(skip)]
         profile: Profile,
+        /// Whether an operator has set `limits.messages_per_second`: it then holds for loopback too.
+        #[serde(skip)]
+        message_rate_is_set: bool,
         data_dir: PathBuf,
         server: Server,
         database: Database,
@@ -302,7 +305,7 @@ impl Config {
             Profile::Production => PRODUCTION,
         };
         let text = |toml| config::File::from_str(toml, config::FileFormat::Toml);
-        let mut layers = config::Config::builder().add_source(text(DEFAULT)).add_source(text(profile));
+        let mut layers = config::Config::builder().add_source(text(profile));
         if let Some(file) = &flags.config {
             layers = layers.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
         }
@@ -317,8 +320,12 @@ impl Config {
         for (key, value) in given {
             layers = layers.set_override_option(key, value)?;
         }
-        let mut config: Self = layers.build()?.try_deserialize().context("the configuration is not valid")?;
+        let given = layers.build()?;
+        let message_rate_is_set = given.get_float("limits.messages_per_second").is_ok();
+        let all = config::Config::builder().add_source(text(DEFAULT)).add_source(given).build()?;
+        let mut config: Self = all.try_deserialize().context("the configuration is not valid")?;
         config.profile = flags.profile;
+        config.message_rate_is_set = message_rate_is_set;
         config.check()?;
         Ok(config)
     }

@@ -218,7 +218,7 @@ codes! {
     BodyTooLarge = "body_too_large", 413, "요청 본문이 너무 큽니다.", "The request body is too large.";
     NotFound = "not_found", 404, "찾을 수 없습니다.", "Not found.";
     MethodNotAllowed = "method_not_allowed", 405, "이 주소에서 지원하지 않는 메서드입니다.", "This address doesn't support that method.";
-    RequestTimeout = "request_timeout", 408, "요청이 너무 오래 걸렸습니다.", "The request took too long to arrive.";
+    UpgradeRequired = "upgrade_required", 426, "WebSocket으로 연결해 주세요.", "Please connect by WebSocket.";
     TooManyRequests = "too_many_requests", 429, "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요.", "Too many requests. Please try again in a moment.";
     Overloaded = "overloaded", 503, "지금은 이용자가 많습니다. 잠시 후 다시 시도해 주세요.", "The service is busy. Please try again in a moment.";
     Draining = "draining", 503, "서버가 교체되는 중입니다. 잠시 후 다시 연결해 주세요.", "This server is being replaced. Please reconnect in a moment.";

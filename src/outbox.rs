@@ -59,10 +59,13 @@ pub async fn has_unsaid(connection: &impl ConnectionTrait, channel: Channel) -> 
     Ok(row.is_some())
 }
 
-/// Says now what is still unsaid in `channel`. The relay finds the rows said already and only removes them.
-pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channel: Channel) -> Result<()> {
+/// Says now what is still unsaid in `channels`. The relay finds the rows said already and only removes them.
+pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channels: &[Channel]) -> Result<()> {
+    if channels.is_empty() {
+        return Ok(());
+    }
     let rows = outbox::Entity::find()
-        .filter(outbox::Column::Channel.eq(channel.to_string()))
+        .filter(outbox::Column::Channel.is_in(channels.iter().map(Channel::to_string)))
         .order_by_asc(outbox::Column::Id)
         .all(connection)
         .await?;

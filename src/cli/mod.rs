@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand.
 
 mod config;
+mod healthcheck;
+mod keys;
 mod migrate;
 mod serve;
 
@@ -27,6 +29,11 @@ enum Command {
     /// Change the database's schema
     #[command(subcommand)]
     Migrate(migrate::Migrate),
+    /// Make, import, list and revoke product keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Exit with 0 if the server on this machine is ready, else with 1
+    Healthcheck,
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -52,6 +59,8 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(config).await,
             Command::Migrate(command) => migrate::run(command, &config).await,
+            Command::Keys(command) => keys::run(command, config).await,
+            Command::Healthcheck => healthcheck::run(&config).await,
             Command::Config(command) => config::run(command, &config),
         }
     })

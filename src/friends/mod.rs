@@ -1,3 +1,176 @@
-//! friends
+//! Friends: asking, answering, parting, and who is one.
+//!
+//! Promises that two people are in one relation, whoever of them acts first: every change locks both accounts, in the
+//! order of their ids. What changes is told to both, on all their devices. Who may do what is `relation`'s.
 
+pub mod relation;
 pub mod routes;
+mod store;
+
+use std::collections::HashMap;
+
+use entity::{AccountId, Millis, account};
+use sea_orm::ConnectionTrait;
+
+pub use self::store::Direction;
+use self::{
+    relation::{Action, Change, Relation},
+    store::{get_relation, list_friends, list_requests},
+};
+use crate::{
+    app::App,
+    db::Tx,
+    error::{ErrorCode, Result},
+    http::page::Page,
+    outbox,
+    people::{self, person},
+    realtime::{
+        Channel, Event,
+        protocol::events::{FriendView, RequestView},
+    },
+};
+
+/// Carries out `action` of `me` towards `other`.
+pub async fn act(app: &App, me: AccountId, other: AccountId, action: Action) -> Result<Change> {
+    if me == other {
+        return Err(match action {
+            Action::Toggle | Action::Request | Action::Cancel => ErrorCode::RequestToOneself.into(),
+            Action::Accept | Action::Reject => ErrorCode::RequestNotFound.into(),
+            Action::Remove => ErrorCode::NotFriends.into(),
+        });
+    }
+    let tx = app.db.begin().await?;
+    let accounts = people::lock(&tx, [me, other]).await?;
+    let my_account = accounts.get(&me).ok_or(ErrorCode::SessionEnded)?;
+    let other_account = accounts.get(&other).ok_or(ErrorCode::AccountNotFound)?;
+    let change = relation::next(get_relation(&*tx, me, other).await?, action)?;
+    carry_out(&tx, change, my_account, other_account, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(change)
+}
+
+async fn carry_out(tx: &Tx, change: Change, me: &account::Model, other: &account::Model, now: Millis) -> Result<()> {
+    let (my_id, other_id) = (me.id, other.id);
+    match change {
+        Change::Nothing { .. } => Ok(()),
+        Change::Ask => {
+            store::insert_request(tx, my_id, other_id, now).await?;
+            let event = Event::FriendRequested { user: my_id.0, person: person(me), at: now.0 };
+            outbox::say(tx, Channel::User(other_id), now, &event).await
+        }
+        Change::TakeBack => {
+            store::delete_request(tx, my_id, other_id).await?;
+            say_to_both(tx, my_id, other_id, now, |user| Event::FriendCancelled { user: user.0 }).await
+        }
+        Change::TurnDown => {
+            store::delete_request(tx, other_id, my_id).await?;
+            say_to_both(tx, my_id, other_id, now, |user| Event::FriendRejected { user: user.0 }).await
+        }
+        Change::Befriend => {
+            store::delete_request(tx, other_id, my_id).await?;
+            store::insert_friendship(tx, my_id, other_id, now).await?;
+            say_to_both(tx, my_id, other_id, now, |user| {
+                let friend = if user == my_id { me } else { other };
+                Event::FriendAccepted { user: user.0, friend: friend_view(friend) }
+            })
+            .await
+        }
+        Change::Part => {
+            store::delete_friendship(tx, my_id, other_id).await?;
+            say_to_both(tx, my_id, other_id, now, |user| Event::FriendRemoved { user: user.0 }).await
+        }
+    }
+}
+
+/// Tells each of the two what has become of the other.
+async fn say_to_both(
+    tx: &Tx,
+    a: AccountId,
+    b: AccountId,
+    at: Millis,
+    event_about: impl Fn(AccountId) -> Event,
+) -> Result<()> {
+    outbox::say(tx, Channel::User(a), at, &event_about(b)).await?;
+    outbox::say(tx, Channel::User(b), at, &event_about(a)).await
+}
+
+/// A friend as nobody is online; the hub fills in who is.
+fn friend_view(account: &account::Model) -> FriendView {
+    FriendView { person: person(account), online: false, since: account.seen_at.map(|at| at.0) }
+}
+
+/// The ids of the account's friends.
+pub async fn ids(connection: &impl ConnectionTrait, account: AccountId) -> Result<Vec<AccountId>> {
+    Ok(list_friends(connection, account).await?.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Whether two accounts are friends.
+pub async fn are_friends(connection: &impl ConnectionTrait, a: AccountId, b: AccountId) -> Result<bool> {
+    Ok(get_relation(connection, a, b).await? == Relation::Friends)
+}
+
+/// Friends, and everyone with a request in either direction.
+pub async fn circle(connection: &impl ConnectionTrait, account: AccountId) -> Result<Vec<AccountId>> {
+    let mut circle = ids(connection, account).await?;
+    for direction in [Direction::Received, Direction::Sent] {
+        let (requests, _) = list_requests(connection, account, direction, None).await?;
+        circle.extend(requests.into_iter().map(|(id, _)| id));
+    }
+    circle.sort_unstable();
+    circle.dedup();
+    Ok(circle)
+}
+
+/// Ends every friendship and request of an account that goes. `tx` holds the locks of its whole circle.
+pub async fn remove_all_in(tx: &Tx, account: AccountId, at: Millis) -> Result<()> {
+    for other in circle(&**tx, account).await? {
+        let event = match get_relation(&**tx, account, other).await? {
+            Relation::Strangers => continue,
+            Relation::Friends => Event::FriendRemoved { user: account.0 },
+            Relation::Asking => Event::FriendCancelled { user: account.0 },
+            Relation::Asked => Event::FriendRejected { user: account.0 },
+        };
+        store::delete_friendship(tx, account, other).await?;
+        store::delete_request(tx, account, other).await?;
+        store::delete_request(tx, other, account).await?;
+        outbox::say(tx, Channel::User(other), at, &event).await?;
+    }
+    Ok(())
+}
+
+/// The account's friends, as the socket shows them before presence is known.
+pub async fn friend_views(connection: &impl ConnectionTrait, account: AccountId) -> Result<Vec<FriendView>> {
+    let friends = ids(connection, account).await?;
+    let accounts = people::list(connection, friends.iter().copied()).await?;
+    Ok(friends.iter().filter_map(|id| accounts.get(id)).map(friend_view).collect())
+}
+
+/// Requests that wait for the account's answer, as the socket shows them.
+pub async fn request_views(connection: &impl ConnectionTrait, account: AccountId) -> Result<Vec<RequestView>> {
+    let (requests, _) = list_requests(connection, account, Direction::Received, None).await?;
+    let accounts = people::list(connection, requests.iter().map(|(id, _)| *id)).await?;
+    let view = |(id, at): &(AccountId, Millis)| {
+        accounts.get(id).map(|account| RequestView { user: id.0, person: person(account), at: at.0 })
+    };
+    Ok(requests.iter().filter_map(view).collect())
+}
+
+/// The account's friends with their accounts, and since when each is online.
+pub async fn list(app: &App, account: AccountId) -> Result<Vec<(account::Model, Option<Millis>)>> {
+    let friends = ids(&*app.db, account).await?;
+    let online = app.hub.broker().online(&friends).await?;
+    let mut accounts = people::list(&*app.db, friends.iter().copied()).await?;
+    Ok(friends.iter().zip(online).filter_map(|(id, since)| Some((accounts.remove(id)?, since))).collect())
+}
+
+/// One page of requests with the other's account, and how many there are.
+pub async fn requests(
+    app: &App,
+    account: AccountId,
+    direction: Direction,
+    page: &Page,
+) -> Result<(Vec<(account::Model, Millis)>, u64)> {
+    let (requests, total) = list_requests(&*app.db, account, direction, Some(page)).await?;
+    let mut accounts: HashMap<_, _> = people::list(&*app.db, requests.iter().map(|(id, _)| *id)).await?;
+    Ok((requests.into_iter().filter_map(|(id, at)| Some((accounts.remove(&id)?, at))).collect(), total))
+}

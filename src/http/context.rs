@@ -67,15 +67,16 @@ pub async fn layer(State(config): State<Arc<Config>>, mut request: Request, next
     response
 }
 
-/// A path without the product key that it may end in.
+/// A path without the product key that may stand in it, also where a slip of the pen made it one that doesn't exist.
 fn redact(path: &str) -> String {
-    let trimmed = path.trim_end_matches('/');
-    match trimmed.rsplit_once('/') {
-        Some((front, _)) if ["certification", "registration", "find"].iter().any(|word| front.ends_with(word)) => {
-            format!("{front}/(key)")
-        }
-        _ => path.to_owned(),
-    }
+    let mut secret = false;
+    let shown = path.split('/').map(|segment| {
+        let shown = if secret && !segment.is_empty() { "(key)" } else { segment };
+        let before_a_key = ["certification", "registration", "find", "productkey"];
+        secret |= before_a_key.iter().any(|word| segment.eq_ignore_ascii_case(word));
+        shown
+    });
+    shown.collect::<Vec<_>>().join("/")
 }
 
 fn language(headers: &HeaderMap) -> Locale {
@@ -152,9 +153,11 @@ mod tests {
 
     #[test]
     fn a_product_key_never_reaches_the_log() {
-        assert_eq!(redact("/certification/SECRET/"), "/certification/(key)");
+        assert_eq!(redact("/certification/SECRET/"), "/certification/(key)/");
         assert_eq!(redact("/accounts/registration/SECRET"), "/accounts/registration/(key)");
-        assert_eq!(redact("/accounts/find/SECRET/"), "/accounts/find/(key)");
+        assert_eq!(redact("/accounts/find/SECRET/"), "/accounts/find/(key)/");
+        assert_eq!(redact("//Certification//SECRET/more"), "//Certification//(key)/(key)");
+        assert_eq!(redact("/accounts/productkey/"), "/accounts/productkey/");
         assert_eq!(redact("/rooms/7/"), "/rooms/7/");
     }
 }

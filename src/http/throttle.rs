@@ -106,7 +106,7 @@ impl Throttle {
     }
 
     fn sweep(&self) {
-        if self.0.calls.fetch_add(1, Ordering::Relaxed) % SWEEP == 0 {
+        if self.0.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP) {
             // A delay is remembered a while after it is over, or waiting it out would reset the doubling.
             let oldest = Millis(self.0.clock.now().0 - clock::millis(LONGEST_DELAY));
             self.0.windows.retain(|_, window| window.until > oldest);

@@ -1,19 +1,19 @@
 //! What anybody may see of somebody, and how accounts are found and locked.
 //!
-//! Promises one spelling of a name, one rule for e-mails, and one order in which accounts are locked. It changes
-//! nothing: that is the business of the features above.
+//! Promises one spelling of a name, one rule for e-mails, and one order in which accounts are locked. What
+//! people do is the business of the features above.
 
 pub mod names;
 
 use std::collections::HashMap;
 
-use entity::{AccountId, account};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use entity::{AccountId, Millis, account};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 use serde::Serialize;
 
 use crate::{
     config::EmailDisplay,
-    db::Tx,
+    db::{Db, Tx},
     error::{ErrorCode, Result},
     realtime::protocol::events::PersonView,
 };
@@ -115,4 +115,15 @@ pub async fn lock(tx: &Tx, ids: impl IntoIterator<Item = AccountId>) -> Result<H
 /// Locks one account, which must live.
 pub async fn lock_one(tx: &Tx, id: AccountId) -> Result<account::Model> {
     Ok(lock(tx, [id]).await?.remove(&id).ok_or(ErrorCode::AccountNotFound)?)
+}
+
+/// Notes when the last device of `account` was lost.
+pub async fn seen(db: &Db, account: AccountId, at: Millis) -> Result<()> {
+    let tx = db.begin().await?;
+    account::Entity::update_many()
+        .col_expr(account::Column::SeenAt, Expr::value(at.0))
+        .filter(account::Column::Id.eq(account))
+        .exec(&*tx)
+        .await?;
+    tx.commit_quietly().await
 }

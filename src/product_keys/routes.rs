@@ -1,10 +1,127 @@
-//! The REST door.
+//! The REST door of product keys: anybody asks about one, somebody registers one, staff manages them.
+//!
+//! Promises that nothing here repeats a key, except the answer that shows new ones.
 
-use axum::Router;
+use std::convert::Infallible;
 
-use crate::app::App;
+use axum::{
+    Router,
+    extract::{FromRequestParts, Path, State},
+    http::request::Parts,
+    routing::{get, post},
+};
+use serde::Serialize;
+
+use super::{KeyState, KeyView, ProductKey};
+use crate::{
+    app::App,
+    auth::Caller,
+    error::{ErrorCode, Result},
+    http::{Answer, Body, Context, Paging, context, page::Paged},
+    locale::Locale,
+};
+
+/// Keys of one page unless the caller says otherwise.
+const PAGE: u64 = 20;
+
+/// Most keys that one call makes.
+const MOST: i64 = 1000;
 
 /// Paths of this feature.
 pub fn router() -> Router<App> {
     Router::new()
+        .route("/certification/{key}", get(certify))
+        .route("/accounts/certification/{key}", get(certify))
+        .route("/registration/{key}", post(register))
+        .route("/accounts/registration/{key}", post(register))
+        .route("/accounts/productkey", get(list).post(generate).delete(revoke))
+}
+
+/// The key that ends the path. One that is none is nothing to explain: it is unknown like any other.
+struct PathKey(Option<ProductKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathKey {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(text.ok().and_then(|text| ProductKey::parse(&text).ok())))
+    }
+}
+
+#[derive(Serialize)]
+struct CertificationView {
+    success: bool,
+    msg: &'static str,
+}
+
+async fn certify(State(app): State<App>, context: Context, PathKey(key): PathKey) -> Result<Answer<CertificationView>> {
+    let rate = app.config.limits.certification_per_address;
+    app.throttle.count(context.peer, "certification", context::network(context.peer), rate)?;
+    let state = match key {
+        Some(key) => super::certify(&app, &key).await?,
+        None => KeyState::Unknown,
+    };
+    let msg = sentence(state, context.locale);
+    Ok(Answer::new(CertificationView { success: state == KeyState::Free, msg }))
+}
+
+/// What a person reads. Sentences that an error has are said in its words.
+fn sentence(state: KeyState, locale: Locale) -> &'static str {
+    match (state, locale) {
+        (KeyState::Free, Locale::Ko) => "등록할 수 있는 제품 키입니다.",
+        (KeyState::Free, Locale::En) => "This product key can be registered.",
+        (KeyState::InUse, locale) => ErrorCode::KeyInUse.plain(locale),
+        (KeyState::Unknown, locale) => ErrorCode::KeyNotFound.plain(locale),
+    }
+}
+
+#[derive(Serialize)]
+struct RegistrationView {
+    registered: bool,
+}
+
+async fn register(
+    State(app): State<App>,
+    caller: Caller,
+    context: Context,
+    PathKey(key): PathKey,
+) -> Result<Answer<RegistrationView>> {
+    super::register(&app, caller.account, &key.ok_or(ErrorCode::KeyNotFound)?).await?;
+    let msg = match context.locale {
+        Locale::Ko => "제품 키를 등록했습니다.",
+        Locale::En => "The product key is registered.",
+    };
+    Ok(Answer::with_msg(RegistrationView { registered: true }, msg))
+}
+
+async fn list(State(app): State<App>, caller: Caller, paging: Paging) -> Result<Paged<KeyView>> {
+    caller.require_staff()?;
+    let page = paging.page(PAGE)?;
+    let (keys, total) = super::list(&app, page.offset(), page.limit()).await?;
+    Ok(page.with(keys, total))
+}
+
+/// The one answer that holds keys; the outermost layer forbids to store it.
+#[derive(Serialize)]
+struct GeneratedView {
+    keys: Vec<String>,
+}
+
+async fn generate(State(app): State<App>, caller: Caller, body: Body) -> Result<Answer<GeneratedView>> {
+    caller.require_staff()?;
+    let mut fields = body.fields();
+    let count = fields.required_int("count", 1, MOST);
+    fields.finish()?;
+    let keys = super::generate(&app, usize::try_from(count).unwrap_or_default()).await?;
+    Ok(Answer::new(GeneratedView { keys: keys.iter().map(|key| key.expose().to_owned()).collect() }))
+}
+
+async fn revoke(State(app): State<App>, caller: Caller, body: Body) -> Result<Answer<KeyView>> {
+    caller.require_staff()?;
+    let mut fields = body.fields();
+    let key = fields.required("key");
+    fields.finish()?;
+    let key = ProductKey::parse(&key).map_err(|_| ErrorCode::KeyNotFound)?;
+    Ok(Answer::new(super::revoke(&app, &key).await?))
 }

@@ -3,7 +3,7 @@
 //! Promises that what is published reaches every connection that listens, in the channel's order, encoded once. It
 //! never waits for a receiver.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId, SessionId};
@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
+    admission::Admission,
     broker::{
         Broker, Control, Delivery, Message, Sink, Standing, Which,
         memory::{Memory, MemoryBroker},
     },
+    merge::Merge,
     outqueue::Bounds,
     presence::Edge,
     protocol::{Channel, CloseReason, Event, Place},
@@ -37,6 +39,8 @@ struct Inner {
     instance: String,
     /// An edge is decided and told under its user's lock, so that two edges can't overtake each other.
     edges: DashMap<AccountId, Arc<Mutex<()>>>,
+    merge: std::sync::Mutex<Merge>,
+    admission: Admission,
 }
 
 /// What the broker hands over ends here.
@@ -86,12 +90,24 @@ impl Hub {
         let memory = Memory { messages: config.socket.history_messages, age: config.socket.history };
         let broker = Box::new(MemoryBroker::new(sink, memory, config.presence.grace));
         let instance = format!("{:08x}", rand::random::<u32>());
-        Self(Arc::new(Inner { local, broker, clock, instance, edges: DashMap::new() }))
+        let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);
+        let (edges, merge) = (DashMap::new(), std::sync::Mutex::default());
+        Self(Arc::new(Inner { local, broker, clock, instance, edges, merge, admission }))
     }
 
     /// This life of this instance.
     pub fn instance(&self) -> &str {
         &self.0.instance
+    }
+
+    /// How many may connect here.
+    pub fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    /// Presence of large rooms that waits to be told.
+    pub fn merge(&self) -> std::sync::MutexGuard<'_, Merge> {
+        self.0.merge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who is connected here.
@@ -119,14 +135,15 @@ impl Hub {
         self.0.broker.publish(channel, None, self.0.clock.now(), &message).await
     }
 
-    /// A member's presence is true only at the moment of telling.
+    /// The presence of a member or a friend is true only at the moment of telling.
     async fn with_presence(&self, user: AccountId, message: &Message) -> Result<Box<serde_json::value::RawValue>> {
         let since = self.since(user).await?;
         let mut d: Value = serde_json::from_str(message.d.get()).map_err(anyhow::Error::from)?;
-        if let Some(member) = d.get_mut("member").and_then(Value::as_object_mut) {
-            member.insert("online".to_owned(), json!(since.is_some()));
+        let person = ["member", "friend"].into_iter().find(|name| d.get(name).is_some());
+        if let Some(person) = person.and_then(|name| d.get_mut(name)).and_then(Value::as_object_mut) {
+            person.insert("online".to_owned(), json!(since.is_some()));
             if let Some(since) = since {
-                member.insert("since".to_owned(), json!(since.0));
+                person.insert("since".to_owned(), json!(since.0));
             }
         }
         Ok(serde_json::value::to_raw_value(&d).map_err(anyhow::Error::from)?)

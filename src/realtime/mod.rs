@@ -3,8 +3,10 @@
 //! Promises the order and the places of channels, one presence a user, and that a slow reader harms only itself. It
 //! knows no feature: who may see what is decided by those who publish and subscribe.
 
+pub mod admission;
 pub mod broker;
 pub mod hub;
+pub mod merge;
 pub mod outqueue;
 pub mod presence;
 pub mod protocol;

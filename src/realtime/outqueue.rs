@@ -5,7 +5,7 @@
 //! place, so that offsets stay without a gap. A full queue refuses: the connection is closed as slow. It knows
 //! neither sockets nor tasks.
 
-use std::{collections::VecDeque, mem};
+use std::collections::VecDeque;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -27,6 +27,8 @@ pub type StateKey = (Channel, i64);
 struct Item {
     frame: Utf8Bytes,
     state: Option<(StateKey, u64)>,
+    /// A frame that only keeps a place doesn't count.
+    counts: bool,
 }
 
 /// The queue is full.
@@ -50,7 +52,7 @@ impl OutQueue {
 
     /// Adds a frame that nothing supersedes.
     pub fn push(&mut self, frame: Utf8Bytes) -> Result<(), Full> {
-        self.add(Item { frame, state: None })
+        self.add(Item { frame, state: None, counts: true })
     }
 
     /// Adds an event that tells a state, at its offset.
@@ -58,22 +60,24 @@ impl OutQueue {
         if self.messages * 2 >= self.bounds.messages || self.bytes * 2 >= self.bounds.bytes {
             self.supersede(key);
         }
-        self.add(Item { frame, state: Some((key, off)) })
+        self.add(Item { frame, state: Some((key, off)), counts: true })
     }
 
-    /// Adds a frame beyond the bounds: the last words before a close.
-    pub fn push_last(&mut self, frame: Utf8Bytes) {
-        self.messages += 1;
-        self.bytes += frame.len();
-        self.items.push_back(Item { frame, state: None });
-    }
-
-    /// Takes everything out.
-    pub fn take(&mut self) -> impl Iterator<Item = Utf8Bytes> + use<> {
-        self.messages = 0;
-        self.bytes = 0;
-        // The emptied buffer goes with its contents: an idle connection holds none.
-        mem::take(&mut self.items).into_iter().map(|item| item.frame)
+    /// Takes out at least one frame, if there is one, and more as long as they are within `bytes`.
+    pub fn take(&mut self, bytes: usize) -> Vec<Utf8Bytes> {
+        let mut taken = Vec::new();
+        let mut size = 0;
+        while let Some(item) = self.items.pop_front_if(|item| taken.is_empty() || size + item.frame.len() <= bytes) {
+            size += item.frame.len();
+            self.messages -= usize::from(item.counts);
+            taken.push(item.frame);
+        }
+        self.bytes -= size;
+        if self.items.is_empty() {
+            // The emptied buffer goes with its contents: an idle connection holds none.
+            self.items = VecDeque::new();
+        }
+        taken
     }
 
     /// Frames that wait, and their bytes.
@@ -102,6 +106,7 @@ impl OutQueue {
             if let Some((_, off)) = item.state.take_if(|(state, _)| *state == key) {
                 let placeholder = frames::superseded(key.0, off);
                 self.messages -= 1;
+                item.counts = false;
                 self.bytes = self.bytes + placeholder.len() - item.frame.len();
                 item.frame = placeholder;
             }
@@ -126,7 +131,10 @@ mod tests {
         let mut queue = queue(8, 1000);
         queue.push("a".into()).unwrap();
         queue.push("b".into()).unwrap();
-        assert_eq!(queue.take().collect::<Vec<_>>(), ["a", "b"]);
+        queue.push("c".into()).unwrap();
+        assert_eq!(queue.take(2), ["a", "b"]);
+        assert_eq!(queue.len(), (1, 1));
+        assert_eq!(queue.take(0), ["c"], "one always goes");
         assert!(queue.is_empty());
         assert_eq!(queue.len(), (0, 0));
     }
@@ -152,7 +160,7 @@ mod tests {
         for off in 3..50 {
             queue.push_state(long.as_str().into(), (ROOM, 7), off).unwrap();
         }
-        let frames: Vec<_> = queue.take().collect();
+        let frames = queue.take(usize::MAX);
         assert_eq!(frames.len(), 49, "every offset has a frame");
         assert_eq!(frames[0].as_str(), r#"{"ch":"room:1","off":1,"ev":"superseded"}"#);
         assert_eq!(frames[1].as_str(), long, "another user's state stands");

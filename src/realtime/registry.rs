@@ -41,6 +41,8 @@ pub struct Closing {
 pub struct Turn {
     /// To be written, in order.
     pub frames: Vec<Utf8Bytes>,
+    /// More frames wait.
+    pub more: bool,
     /// The user's room may be another one now.
     pub follow: bool,
     /// After the frames, say goodbye.
@@ -59,6 +61,8 @@ struct State {
     gates: Vec<Gate>,
     follow: bool,
     closing: Option<Closing>,
+    /// What is listened to; after a detachment perhaps more than that.
+    channels: Vec<Channel>,
 }
 
 /// The hub's end of one connection.
@@ -83,16 +87,6 @@ impl Outlet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a frame that belongs to no channel.
-    pub fn push(&self, frame: Utf8Bytes) {
-        let mut state = self.state();
-        if state.closing.is_none() && state.queue.push(frame).is_err() {
-            state.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
-        }
-        drop(state);
-        self.wake.notify_one();
-    }
-
     /// Adds an event, or holds it at its channel's gate.
     pub fn deliver(&self, delivery: &Arc<Delivery>) {
         let mut state = self.state();
@@ -115,12 +109,15 @@ impl Outlet {
         state.gates.push(Gate { channel, held: Vec::new() });
     }
 
-    /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order.
+    /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
+    /// stays closed, emptied: read the state again.
     pub fn release(&self, channel: Channel, place: &Place) -> Result<(), Overflow> {
         let mut state = self.state();
         let Some(index) = state.gates.iter().position(|gate| gate.channel == channel) else { return Ok(()) };
-        let gate = state.gates.swap_remove(index);
+        let mut gate = state.gates.swap_remove(index);
         if gate.held.len() > GATE || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch) {
+            gate.held.clear();
+            state.gates.push(gate);
             return Err(Overflow);
         }
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
@@ -143,15 +140,32 @@ impl Outlet {
         self.wake.notify_one();
     }
 
+    fn remember(&self, channel: Channel) {
+        let mut state = self.state();
+        if !state.channels.contains(&channel) {
+            state.channels.push(channel);
+        }
+    }
+
     /// Waits until there is something to do.
     pub async fn woken(&self) {
         self.wake.notified().await;
     }
 
-    /// Takes what there is to do.
-    pub fn turn(&self) -> Turn {
+    /// Takes what there is to do; frames of at most so many bytes, or one.
+    pub fn turn(&self, bytes: usize) -> Turn {
         let mut state = self.state();
-        Turn { frames: state.queue.take().collect(), follow: std::mem::take(&mut state.follow), closing: state.closing }
+        Turn {
+            frames: state.queue.take(bytes),
+            more: !state.queue.is_empty(),
+            follow: std::mem::take(&mut state.follow),
+            closing: state.closing,
+        }
+    }
+
+    /// Why the connection is to end, once it is.
+    pub fn closing(&self) -> Option<Closing> {
+        self.state().closing
     }
 }
 
@@ -208,6 +222,7 @@ impl Registry {
                 gates: Vec::new(),
                 follow: false,
                 closing: None,
+                channels: Vec::new(),
             }),
             wake: Notify::new(),
         });
@@ -221,8 +236,12 @@ impl Registry {
         outlet
     }
 
-    /// Removes a connection that listens to nothing any more.
-    pub fn remove(&self, outlet: &Outlet) {
+    /// Forgets a connection and everything that it listens to.
+    pub fn forget(&self, outlet: &Outlet) {
+        let channels = std::mem::take(&mut outlet.state().channels);
+        for channel in channels {
+            self.unsubscribe(outlet, channel);
+        }
         if let Some(mut devices) = self.accounts.get_mut(&outlet.account) {
             let before = devices.len();
             devices.retain(|other| other.id != outlet.id);
@@ -233,6 +252,7 @@ impl Registry {
 
     /// Begins to listen; says whether this is the first listener here.
     pub fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) -> bool {
+        outlet.remember(channel);
         let mut listeners = self.channels.entry(channel).or_default();
         if listeners.iter().any(|other| other.id == outlet.id) {
             return false;
@@ -243,6 +263,7 @@ impl Registry {
 
     /// No longer listens.
     pub fn unsubscribe(&self, outlet: &Outlet, channel: Channel) {
+        outlet.state().channels.retain(|listened| *listened != channel);
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
     }
 

@@ -1,3 +1,240 @@
-//! rooms
+//! Rooms: making, entering, leaving, and who sits there.
+//!
+//! Promises that an account sits in at most one room, that a room never holds more than its seats, and that every
+//! change is told in the room's channel in the order in which it was committed: every change locks first the account,
+//! then the room. Being seated is durable; being connected is presence, which the hub knows.
 
+pub mod policy;
 pub mod routes;
+mod store;
+
+use std::net::IpAddr;
+
+use entity::{AccountId, Millis, RoomId, account, membership, room};
+use sea_orm::ConnectionTrait;
+
+use self::policy::{Door, Entry};
+use crate::{
+    app::App,
+    db::Tx,
+    error::{Error, ErrorCode, Result},
+    http::page::Page,
+    outbox,
+    people::{self, person},
+    realtime::{
+        Channel, Event,
+        protocol::events::{CountView, ExitReason, MemberView, RoomView},
+    },
+};
+
+/// What is needed to make a room.
+#[derive(Debug)]
+pub struct NewRoom {
+    /// 1 to 100 characters.
+    pub name: String,
+    /// 0 to 300 characters.
+    pub description: String,
+    /// `None` for a room that is open to all.
+    pub password: Option<String>,
+}
+
+/// Makes a room and seats its maker.
+pub async fn create(app: &App, maker: AccountId, new: NewRoom) -> Result<RoomId> {
+    let password_hash = match new.password {
+        Some(password) => Some(app.auth.passwords().hash(password).await?),
+        None => None,
+    };
+    let tx = app.db.begin().await?;
+    let account = people::lock_one(&tx, maker).await?;
+    if let Some(seat) = store::find_membership(&*tx, maker).await? {
+        return Err(Error::from(ErrorCode::AlreadyInRoom).with("room", seat.room_id.0).with_status(400));
+    }
+    let now = app.clock.now();
+    let room = store::insert_room(&tx, new.name, new.description, password_hash, now).await?;
+    seat(&tx, &account, room.id, now).await?;
+    tx.commit().await?;
+    Ok(room.id)
+}
+
+/// Seats `who` in a room. Whoever sits there already stays; a room's password is asked of everybody else.
+pub async fn enter(app: &App, who: AccountId, room: RoomId, password: Option<String>, peer: IpAddr) -> Result<()> {
+    let open = store::get_room(&*app.db, room).await?;
+    let asked = current(&*app.db, who).await? != Some(room);
+    if asked {
+        check_password(app, who, &open, password, peer).await?;
+    }
+    let tx = app.db.begin().await?;
+    let account = people::lock_one(&tx, who).await?;
+    let sits_in = store::find_membership(&*tx, who).await?.map(|seat| seat.room_id);
+    store::lock_room(&tx, room).await?;
+    let seated = store::count_members(&*tx, room).await?;
+    let door = Door { room, sits_in, seated, capacity: app.config.rooms.capacity };
+    if policy::enter(door)? == Entry::Enters {
+        // Left elsewhere since the question was spared.
+        if !asked && open.password_hash.is_some() {
+            return Err(ErrorCode::WrongPassword.into());
+        }
+        seat(&tx, &account, room, app.clock.now()).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn check_password(
+    app: &App,
+    who: AccountId,
+    room: &room::Model,
+    password: Option<String>,
+    peer: IpAddr,
+) -> Result<()> {
+    let Some(hash) = room.password_hash.clone() else { return Ok(()) };
+    let Some(password) = password.filter(|password| !password.is_empty()) else {
+        return Err(ErrorCode::WrongPassword.into());
+    };
+    let tries = format!("{who}:{}", room.id);
+    app.throttle.count(peer, "room_password", &tries, app.config.limits.room_password_per_account)?;
+    if !app.auth.passwords().verify(password, Some(hash)).await? {
+        return Err(ErrorCode::WrongPassword.into());
+    }
+    app.throttle.forgive("room_password", &tries);
+    Ok(())
+}
+
+async fn seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
+    store::insert_membership(tx, account.id, room, now).await?;
+    let member = member_view(account, None);
+    outbox::say(tx, Channel::Room(room), now, &Event::RoomEntered { member }).await?;
+    let moved = Event::RoomMoved { room: Some(room.0) };
+    outbox::say(tx, Channel::User(account.id), now, &moved).await
+}
+
+/// Frees the seat of `who`: in `room`, or wherever it is. Answers which room that was.
+pub async fn leave(app: &App, who: AccountId, room: Option<RoomId>) -> Result<RoomId> {
+    let tx = app.db.begin().await?;
+    people::lock_one(&tx, who).await?;
+    let sits_in = current(&*tx, who).await?;
+    let left = sits_in.filter(|sits_in| room.is_none_or(|room| room == *sits_in)).ok_or(ErrorCode::NotAMember)?;
+    leave_in(&tx, who, ExitReason::Left, app.clock.now()).await?;
+    tx.commit().await?;
+    // From here on no event of the room reaches this account, even before the relay has told it.
+    app.hub.detach(who, Channel::Room(left));
+    Ok(left)
+}
+
+/// Frees the seat of `who`, if there is one, within a change that holds the account's lock. Once that is committed,
+/// the account's connections must be detached from the room's channel.
+pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -> Result<Option<RoomId>> {
+    let Some(seat) = store::find_membership(&**tx, who).await? else { return Ok(None) };
+    let room = seat.room_id;
+    store::lock_room(tx, room).await?;
+    store::delete_membership(tx, who).await?;
+    let exited = Event::RoomExited { user: who.0, at: at.0, reason };
+    outbox::say(tx, Channel::Room(room), at, &exited).await?;
+    outbox::say(tx, Channel::User(who), at, &Event::RoomMoved { room: None }).await?;
+    if store::count_members(&**tx, room).await? == 0 {
+        store::update_closed(tx, room, at).await?;
+        outbox::say(tx, Channel::Room(room), at, &Event::RoomClosed { room: room.0 }).await?;
+    }
+    Ok(Some(room))
+}
+
+/// Sets what `who` works on, for the room to see.
+pub async fn set_goal(app: &App, who: AccountId, goal: Option<String>) -> Result<()> {
+    let tx = app.db.begin().await?;
+    people::lock_one(&tx, who).await?;
+    let room = current(&*tx, who).await?.ok_or(ErrorCode::NotAMember)?;
+    store::lock_room(&tx, room).await?;
+    store::update_goal(&tx, who, goal.clone()).await?;
+    let event = Event::GoalChanged { user: who.0, text: goal };
+    outbox::say(&tx, Channel::Room(room), app.clock.now(), &event).await?;
+    tx.commit().await
+}
+
+/// Tells the room that what is shown of a member has changed, within a change that holds the account's lock.
+pub async fn member_changed(tx: &Tx, account: &account::Model, at: Millis) -> Result<()> {
+    let Some(seat) = store::find_membership(&**tx, account.id).await? else { return Ok(()) };
+    store::lock_room(tx, seat.room_id).await?;
+    let member = member_view(account, Some(&seat));
+    outbox::say(tx, Channel::Room(seat.room_id), at, &Event::RoomUpdated { member }).await
+}
+
+/// Where the account sits.
+pub async fn current(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<RoomId>> {
+    Ok(store::find_membership(connection, account).await?.map(|seat| seat.room_id))
+}
+
+/// Who sits in a room.
+pub async fn seats(connection: &impl ConnectionTrait, room: RoomId) -> Result<Vec<AccountId>> {
+    Ok(store::list_seats(connection, &[room]).await?.remove(&room).unwrap_or_default())
+}
+
+/// A member as nobody is online; the hub fills in who is.
+fn member_view(account: &account::Model, seat: Option<&membership::Model>) -> MemberView {
+    MemberView {
+        person: person(account),
+        online: false,
+        since: account.seen_at.map(|at| at.0),
+        goal: seat.and_then(|seat| seat.goal.clone()),
+        run: (),
+    }
+}
+
+/// The whole picture of an open room, before presence is known.
+pub async fn picture(connection: &impl ConnectionTrait, room: RoomId) -> Result<RoomView> {
+    let open = store::get_room(connection, room).await?;
+    let members = store::list_members(connection, room).await?;
+    Ok(RoomView {
+        id: open.id.0,
+        name: open.name,
+        description: open.description,
+        has_password: open.password_hash.is_some(),
+        members: members.iter().map(|(seat, account)| member_view(account, Some(seat))).collect(),
+    })
+}
+
+/// Keeps a room as it is until `tx` ends: nobody enters, leaves or says anything committed.
+pub async fn freeze(tx: &Tx, room: RoomId) -> Result<()> {
+    store::lock_room(tx, room).await.map(|_| ())
+}
+
+/// One page of open rooms with their counts.
+pub async fn list(app: &App, keyword: Option<&str>, page: &Page) -> Result<(Vec<(room::Model, CountView)>, u64)> {
+    let (rooms, total) = store::list_rooms(&*app.db, keyword, page).await?;
+    let ids: Vec<_> = rooms.iter().map(|room| room.id).collect();
+    let counts = counts(app, &ids).await?;
+    Ok((rooms.into_iter().zip(counts).collect(), total))
+}
+
+/// How many sit in each of `rooms`, and how many of them are online, in the same order.
+pub async fn counts(app: &App, rooms: &[RoomId]) -> Result<Vec<CountView>> {
+    let seats = store::list_seats(&*app.db, rooms).await?;
+    let mut counts = Vec::with_capacity(rooms.len());
+    for room in rooms {
+        let seated = seats.get(room).map(Vec::as_slice).unwrap_or_default();
+        let online = app.hub.broker().online(seated).await?;
+        counts.push(CountView {
+            id: room.0,
+            member_num: seated.len() as u64,
+            online_num: online.iter().flatten().count() as u64,
+        });
+    }
+    Ok(counts)
+}
+
+/// A room with its members and since when each is online.
+#[derive(Debug)]
+pub struct Detail {
+    /// The room.
+    pub room: room::Model,
+    /// Everyone who sits there.
+    pub members: Vec<(account::Model, Option<Millis>)>,
+}
+
+/// A room as it is: an open one, or one that has just been left by its last member.
+pub async fn detail(app: &App, id: RoomId) -> Result<Detail> {
+    let room = store::find_room(&*app.db, id).await?.ok_or(ErrorCode::RoomNotFound)?;
+    let members = store::list_members(&*app.db, id).await?;
+    let ids: Vec<_> = members.iter().map(|(seat, _)| seat.account_id).collect();
+    let online = app.hub.broker().online(&ids).await?;
+    Ok(Detail { room, members: members.into_iter().map(|(_, account)| account).zip(online).collect() })
+}

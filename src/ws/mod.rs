@@ -1,20 +1,17 @@
-//! The socket door.
-pub mod routes {
-    use crate::app::App;
-    use axum::Router;
-    pub fn router() -> Router<App> {
-        Router::new()
-    }
-}
-pub mod presence {
-    use crate::app::App;
-    pub async fn watch(_app: App, stop: tokio_util::sync::CancellationToken) {
-        stop.cancelled().await;
-    }
-}
-pub mod drain {
-    use crate::app::App;
-    pub async fn run(app: &App) {
-        app.drain.cancel();
-    }
-}
+//! The socket door: upgrade and admission, one task a connection, and the operations that features offer.
+//!
+//! Promises that every close is preceded by `bye` and that a connection's task is the only one that touches its
+//! socket. What is said, to whom and in which order is realtime's business; what it means is the features'.
+
+mod authenticate;
+mod channels;
+mod connection;
+mod dispatch;
+pub mod drain;
+mod hello;
+mod lobby;
+mod picture;
+pub mod presence;
+mod rate;
+pub mod routes;
+mod socket;

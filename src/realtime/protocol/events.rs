@@ -27,13 +27,7 @@ pub enum Event {
     PresenceOffline { user: i64, at: i64, reason: OfflineReason },
     /// Several of both, merged for a large room.
     #[serde(rename = "presence.batch")]
-    PresenceBatch {
-        online: Vec<OnlineView>,
-        offline: Vec<OfflineView>,
-        /// In place of the lists, where the room is too large for them.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        online_num: Option<u64>,
-    },
+    PresenceBatch { online: Vec<OnlineView>, offline: Vec<OfflineView> },
     /// A member set another goal.
     #[serde(rename = "goal.changed")]
     GoalChanged { user: i64, text: Option<String> },
@@ -95,6 +89,7 @@ impl Event {
             Self::RoomEntered { member } | Self::RoomUpdated { member } => {
                 Routing { presence_of: Some(member.person.id), ..routing }
             }
+            Self::FriendAccepted { friend, .. } => Routing { presence_of: Some(friend.person.id), ..routing },
             Self::RoomExited { user, .. } => Routing { detach: Some(*user), ..routing },
             Self::RoomMoved { .. } => Routing { follow: true, ..routing },
             Self::RoomClosed { .. }
@@ -103,7 +98,6 @@ impl Event {
             | Self::RoomCheer { .. }
             | Self::FriendRequested { .. }
             | Self::FriendCancelled { .. }
-            | Self::FriendAccepted { .. }
             | Self::FriendRejected { .. }
             | Self::FriendRemoved { .. } => routing,
         }

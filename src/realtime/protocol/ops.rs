@@ -33,6 +33,8 @@ pub enum Op {
         token: String,
         #[serde(default)]
         since: Since,
+        /// The language of `message`s, for clients that can't send a header.
+        locale: Option<String>,
     },
     #[serde(rename = "refresh")]
     Refresh { token: String },

@@ -1,0 +1,120 @@
+//! Friendships and requests in the database.
+
+use entity::{AccountId, Millis, friend_request, friendship};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+
+use super::relation::Relation;
+use crate::{
+    db::{self, Tx},
+    error::{ErrorCode, Result},
+    http::page::Page,
+};
+
+/// A friendship's key: the pair in order.
+fn pair(a: AccountId, b: AccountId) -> (AccountId, AccountId) {
+    if a < b { (a, b) } else { (b, a) }
+}
+
+/// What `other` is to `me`.
+pub(super) async fn get_relation(
+    connection: &impl ConnectionTrait,
+    me: AccountId,
+    other: AccountId,
+) -> Result<Relation, DbErr> {
+    if friendship::Entity::find_by_id(pair(me, other)).one(connection).await?.is_some() {
+        return Ok(Relation::Friends);
+    }
+    if friend_request::Entity::find_by_id((me, other)).one(connection).await?.is_some() {
+        return Ok(Relation::Asking);
+    }
+    let asked = friend_request::Entity::find_by_id((other, me)).one(connection).await?.is_some();
+    Ok(if asked { Relation::Asked } else { Relation::Strangers })
+}
+
+/// Everyone who is a friend, and since when.
+pub(super) async fn list_friends(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+) -> Result<Vec<(AccountId, Millis)>, DbErr> {
+    let rows = friendship::Entity::find()
+        .filter(Condition::any().add(friendship::Column::LowId.eq(account)).add(friendship::Column::HighId.eq(account)))
+        .order_by_asc(friendship::Column::CreatedAt)
+        .all(connection)
+        .await?;
+    let other = |row: &friendship::Model| if row.low_id == account { row.high_id } else { row.low_id };
+    Ok(rows.iter().map(|row| (other(row), row.created_at)).collect())
+}
+
+/// In which direction a list of requests looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Those that wait for my answer.
+    Received,
+    /// Those that I wait for.
+    Sent,
+}
+
+/// Requests of one direction, the newest first, and how many there are; all of them without a page.
+pub(super) async fn list_requests(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+    direction: Direction,
+    page: Option<&Page>,
+) -> Result<(Vec<(AccountId, Millis)>, u64), DbErr> {
+    let mine = match direction {
+        Direction::Received => friend_request::Column::ReceiverId,
+        Direction::Sent => friend_request::Column::SenderId,
+    };
+    let query = friend_request::Entity::find()
+        .filter(mine.eq(account))
+        .order_by_desc(friend_request::Column::CreatedAt)
+        .order_by_desc(friend_request::Column::SenderId);
+    let (rows, total) = match page {
+        None => {
+            let rows = query.all(connection).await?;
+            let total = rows.len() as u64;
+            (rows, total)
+        }
+        Some(page) => {
+            let total = query.clone().count(connection).await?;
+            (query.offset(page.offset()).limit(page.limit()).all(connection).await?, total)
+        }
+    };
+    let other = |row: &friend_request::Model| match direction {
+        Direction::Received => row.sender_id,
+        Direction::Sent => row.receiver_id,
+    };
+    Ok((rows.iter().map(|row| (other(row), row.created_at)).collect(), total))
+}
+
+pub(super) async fn insert_request(tx: &Tx, sender: AccountId, receiver: AccountId, at: Millis) -> Result<()> {
+    let row = friend_request::ActiveModel { sender_id: Set(sender), receiver_id: Set(receiver), created_at: Set(at) };
+    friend_request::Entity::insert(row)
+        .exec_without_returning(&**tx)
+        .await
+        .map_err(|error| db::unique(error, ErrorCode::AlreadyFriends))?;
+    Ok(())
+}
+
+pub(super) async fn delete_request(tx: &Tx, sender: AccountId, receiver: AccountId) -> Result<(), DbErr> {
+    friend_request::Entity::delete_by_id((sender, receiver)).exec(&**tx).await?;
+    Ok(())
+}
+
+pub(super) async fn insert_friendship(tx: &Tx, a: AccountId, b: AccountId, at: Millis) -> Result<()> {
+    let (low, high) = pair(a, b);
+    let row = friendship::ActiveModel { low_id: Set(low), high_id: Set(high), created_at: Set(at) };
+    friendship::Entity::insert(row)
+        .exec_without_returning(&**tx)
+        .await
+        .map_err(|error| db::unique(error, ErrorCode::AlreadyFriends))?;
+    Ok(())
+}
+
+pub(super) async fn delete_friendship(tx: &Tx, a: AccountId, b: AccountId) -> Result<(), DbErr> {
+    friendship::Entity::delete_by_id(pair(a, b)).exec(&**tx).await?;
+    Ok(())
+}

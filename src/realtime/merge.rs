@@ -1,0 +1,116 @@
+//! Presence of large rooms, merged: many edges in one event.
+//!
+//! Promises that a room is told at the latest after its delay, that a user's pair of edges that cancels out is told to
+//! nobody, and that the last edge counts. It does not sleep or send.
+
+use std::{collections::HashMap, time::Duration};
+
+use entity::{AccountId, Millis, RoomId};
+
+use super::protocol::{
+    Event,
+    events::{OfflineReason, OfflineView, OnlineView},
+};
+use crate::clock;
+
+/// An edge of a member, with what others are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Online since.
+    Online(Millis),
+    /// Lost at, and why.
+    Offline(Millis, OfflineReason),
+}
+
+/// How long a room of so many seats may wait for more; `None` tells each edge at once.
+pub fn delay(seats: usize) -> Option<Duration> {
+    match seats {
+        0..=50 => None,
+        51..=500 => Some(Duration::from_millis(250)),
+        _ => Some(Duration::from_secs(1)),
+    }
+}
+
+#[derive(Debug)]
+struct Pending {
+    due: Millis,
+    edges: HashMap<AccountId, Told>,
+}
+
+/// Rooms with edges that wait.
+#[derive(Debug, Default)]
+pub struct Merge {
+    rooms: HashMap<RoomId, Pending>,
+}
+
+impl Merge {
+    /// Adds an edge of `user`, to be told `delay` after the room's first.
+    pub fn add(&mut self, room: RoomId, user: AccountId, told: Told, now: Millis, delay: Duration) {
+        let fresh = || Pending { due: clock::after(now, delay), edges: HashMap::new() };
+        let pending = self.rooms.entry(room).or_insert_with(fresh);
+        match (pending.edges.get(&user), told) {
+            (Some(Told::Online(_)), Told::Offline(..)) | (Some(Told::Offline(..)), Told::Online(_)) => {
+                pending.edges.remove(&user);
+            }
+            _ => {
+                pending.edges.insert(user, told);
+            }
+        }
+    }
+
+    /// Takes the rooms whose time has come.
+    pub fn due(&mut self, now: Millis) -> Vec<(RoomId, Event)> {
+        let due: Vec<_> = self.rooms.iter().filter(|(_, pending)| pending.due <= now).map(|(room, _)| *room).collect();
+        let taken = due.into_iter().filter_map(|room| Some((room, self.rooms.remove(&room)?)));
+        taken.filter(|(_, pending)| !pending.edges.is_empty()).map(|(room, pending)| (room, batch(pending))).collect()
+    }
+}
+
+fn batch(pending: Pending) -> Event {
+    let (mut online, mut offline) = (Vec::new(), Vec::new());
+    for (user, told) in pending.edges {
+        match told {
+            Told::Online(since) => online.push(OnlineView { user: user.0, since: since.0 }),
+            Told::Offline(at, reason) => offline.push(OfflineView { user: user.0, at: at.0, reason }),
+        }
+    }
+    online.sort_unstable_by_key(|view| view.user);
+    offline.sort_unstable_by_key(|view| view.user);
+    Event::PresenceBatch { online, offline }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: RoomId = RoomId(1);
+    const DELAY: Duration = Duration::from_millis(250);
+    const OFF: Told = Told::Offline(Millis(3), OfflineReason::Disconnected);
+
+    fn told(merge: &mut Merge, now: i64) -> Vec<String> {
+        merge.due(Millis(now)).iter().map(|(_, event)| serde_json::to_string(event).unwrap()).collect()
+    }
+
+    #[test]
+    fn edges_wait_for_each_other() {
+        let mut merge = Merge::default();
+        merge.add(ROOM, AccountId(8), Told::Online(Millis(1)), Millis(1), DELAY);
+        merge.add(ROOM, AccountId(7), OFF, Millis(200), DELAY);
+        assert!(told(&mut merge, 250).is_empty());
+        assert_eq!(
+            told(&mut merge, 251),
+            [
+                r#"{"ev":"presence.batch","d":{"online":[{"user":8,"since":1}],"offline":[{"user":7,"at":3,"reason":"disconnected"}]}}"#
+            ]
+        );
+        assert!(told(&mut merge, 9999).is_empty(), "once");
+    }
+
+    #[test]
+    fn a_pair_that_cancels_out_is_told_to_nobody() {
+        let mut merge = Merge::default();
+        merge.add(ROOM, AccountId(8), Told::Online(Millis(1)), Millis(1), DELAY);
+        merge.add(ROOM, AccountId(8), OFF, Millis(2), DELAY);
+        assert!(told(&mut merge, 9999).is_empty());
+    }
+}

@@ -1,0 +1,148 @@
+//! Rooms and seats in the database. An open room is one that is not closed; closed ones are history.
+
+use std::collections::HashMap;
+
+use entity::{AccountId, Millis, RoomId, account, membership, room};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+    sea_query::{Expr, LikeExpr},
+};
+
+use crate::{
+    db::{self, Tx},
+    error::{ErrorCode, Result},
+    http::page::Page,
+    people,
+};
+
+fn open() -> Select<room::Entity> {
+    room::Entity::find().filter(room::Column::ClosedAt.is_null())
+}
+
+/// A room, open or closed.
+pub(super) async fn find_room(connection: &impl ConnectionTrait, id: RoomId) -> Result<Option<room::Model>, DbErr> {
+    room::Entity::find_by_id(id).one(connection).await
+}
+
+pub(super) async fn get_room(connection: &impl ConnectionTrait, id: RoomId) -> Result<room::Model> {
+    let room = open().filter(room::Column::Id.eq(id)).one(connection).await?;
+    Ok(room.ok_or(ErrorCode::RoomNotFound)?)
+}
+
+/// Whoever says something in a room's channel holds this lock.
+pub(super) async fn lock_room(tx: &Tx, id: RoomId) -> Result<room::Model> {
+    let room = open().filter(room::Column::Id.eq(id)).lock_exclusive().one(&**tx).await?;
+    Ok(room.ok_or(ErrorCode::RoomNotFound)?)
+}
+
+/// One page of open rooms, the newest first, and how many there are.
+pub(super) async fn list_rooms(
+    connection: &impl ConnectionTrait,
+    keyword: Option<&str>,
+    page: &Page,
+) -> Result<(Vec<room::Model>, u64), DbErr> {
+    let mut query = open();
+    if let Some(keyword) = keyword {
+        let like = LikeExpr::new(db::like_contains(&keyword.to_lowercase())).escape('\\');
+        query = query.filter(Expr::col(room::Column::SearchName).like(like));
+    }
+    let total = query.clone().count(connection).await?;
+    let rooms = query.order_by_desc(room::Column::Id).offset(page.offset()).limit(page.limit()).all(connection).await?;
+    Ok((rooms, total))
+}
+
+pub(super) async fn insert_room(
+    tx: &Tx,
+    name: String,
+    description: String,
+    password_hash: Option<String>,
+    at: Millis,
+) -> Result<room::Model, DbErr> {
+    let row = room::ActiveModel {
+        search_name: Set(name.to_lowercase()),
+        name: Set(name),
+        description: Set(description),
+        password_hash: Set(password_hash),
+        created_at: Set(at),
+        ..Default::default()
+    };
+    room::Entity::insert(row).exec_with_returning(&**tx).await
+}
+
+pub(super) async fn update_closed(tx: &Tx, id: RoomId, at: Millis) -> Result<(), DbErr> {
+    room::Entity::update_many()
+        .col_expr(room::Column::ClosedAt, Expr::value(at.0))
+        .filter(room::Column::Id.eq(id))
+        .exec(&**tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn find_membership(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+) -> Result<Option<membership::Model>, DbErr> {
+    membership::Entity::find_by_id(account).one(connection).await
+}
+
+/// The seats of a room with who sits there, in the order of entering.
+pub(super) async fn list_members(
+    connection: &impl ConnectionTrait,
+    room: RoomId,
+) -> Result<Vec<(membership::Model, account::Model)>> {
+    let seats = membership::Entity::find()
+        .filter(membership::Column::RoomId.eq(room))
+        .order_by_asc(membership::Column::EnteredAt)
+        .order_by_asc(membership::Column::AccountId)
+        .all(connection)
+        .await?;
+    let mut accounts = people::list(connection, seats.iter().map(|seat| seat.account_id)).await?;
+    Ok(seats.into_iter().filter_map(|seat| accounts.remove(&seat.account_id).map(|account| (seat, account))).collect())
+}
+
+/// Who sits in each of `rooms`.
+pub(super) async fn list_seats(
+    connection: &impl ConnectionTrait,
+    rooms: &[RoomId],
+) -> Result<HashMap<RoomId, Vec<AccountId>>, DbErr> {
+    let seats = membership::Entity::find()
+        .select_only()
+        .columns([membership::Column::RoomId, membership::Column::AccountId])
+        .filter(membership::Column::RoomId.is_in(rooms.iter().copied()))
+        .into_tuple::<(RoomId, AccountId)>()
+        .all(connection)
+        .await?;
+    let mut by_room: HashMap<_, Vec<_>> = HashMap::new();
+    for (room, account) in seats {
+        by_room.entry(room).or_default().push(account);
+    }
+    Ok(by_room)
+}
+
+pub(super) async fn count_members(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64, DbErr> {
+    membership::Entity::find().filter(membership::Column::RoomId.eq(room)).count(connection).await
+}
+
+pub(super) async fn insert_membership(tx: &Tx, account: AccountId, room: RoomId, at: Millis) -> Result<()> {
+    let row =
+        membership::ActiveModel { account_id: Set(account), room_id: Set(room), goal: Set(None), entered_at: Set(at) };
+    let inserted = membership::Entity::insert(row).exec_without_returning(&**tx).await;
+    inserted.map_err(|error| db::unique(error, ErrorCode::AlreadyInRoom))?;
+    Ok(())
+}
+
+pub(super) async fn delete_membership(tx: &Tx, account: AccountId) -> Result<(), DbErr> {
+    membership::Entity::delete_by_id(account).exec(&**tx).await?;
+    Ok(())
+}
+
+pub(super) async fn update_goal(tx: &Tx, account: AccountId, goal: Option<String>) -> Result<(), DbErr> {
+    membership::Entity::update_many()
+        .col_expr(membership::Column::Goal, Expr::value(goal))
+        .filter(membership::Column::AccountId.eq(account))
+        .exec(&**tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Queries on time settings.
+
+use entity::{AccountId, plan};
+use plan::{ActiveModel, Column, Entity, Model};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+
+use super::Plan;
+use crate::{
+    db::{Tx, unique},
+    error::{ErrorCode, Result},
+};
+
+pub(super) async fn find(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<Plan>> {
+    read(Entity::find_by_id(account).one(connection).await?)
+}
+
+pub(super) async fn insert(tx: &Tx, account: AccountId, plan: Plan) -> Result<()> {
+    let inserted = Entity::insert(row(account, plan)).exec_without_returning(&**tx).await;
+    inserted.map(|_| ()).map_err(|error| unique(error, ErrorCode::PlanExists))
+}
+
+pub(super) async fn update(tx: &Tx, account: AccountId, plan: Plan) -> Result<()> {
+    Entity::update(row(account, plan)).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+pub(super) async fn delete(tx: &Tx, account: AccountId) -> Result<Option<Plan>> {
+    let deleted = Entity::delete_many().filter(Column::AccountId.eq(account)).exec_with_returning(&**tx).await?;
+    read(deleted.into_iter().next())
+}
+
+fn row(account: AccountId, plan: Plan) -> ActiveModel {
+    ActiveModel {
+        account_id: Set(account),
+        total_time: Set(plan.total_time()),
+        work_time: Set(plan.work_time()),
+        break_time: Set(plan.break_time()),
+    }
+}
+
+/// A row that is no plan was not written by us: that is an internal error, not the caller's.
+fn read(row: Option<Model>) -> Result<Option<Plan>> {
+    let plan = row.map(|row| Plan::new(row.total_time.into(), row.work_time.into(), row.break_time.into()));
+    plan.transpose().map_err(|error| anyhow::anyhow!("a stored time setting is not valid: {error}").into())
+}

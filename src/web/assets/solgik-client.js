@@ -1,0 +1,519 @@
+/**
+ * A small client for the Solgik socket protocol (`solgik.v1`), without dependencies.
+ *
+ * It keeps one WebSocket open, answers heartbeats, notices silence, comes back by itself, and
+ * maintains a *picture* of who is there. Each event is applied exactly once and in order: every
+ * channel has a position {epoch, off}, and what was missed is fetched, never guessed.
+ *
+ *     const client = new SolgikClient({ url: 'wss://example.org/ws', token, locale: 'ko' });
+ *     client.on('picture', (picture, message) => draw(picture));
+ *     client.on('room.cheer', ({ d }) => console.log(d.user, d.text));
+ *     client.on('ended', ({ code }) => signInAgain(code));
+ *     client.connect();
+ *     await client.call('room.enter', { room: 42 });
+ *
+ * @typedef {{id: number, name: string, image: ?string, current_state: number, online: boolean,
+ *            since: number|string|null, goal: any, run: any}} Member
+ * @typedef {{id: number, name: string, description: string, has_password: boolean,
+ *            members: Member[]}} Room
+ * @typedef {{id: number, online: boolean, current_state: number, name?: string}} Friend
+ * @typedef {{user: {id: number, name?: string}, at: number|string|null}} FriendRequest
+ * @typedef {{user: ?{id: number}, room: ?Room, friends: Friend[],
+ *            requests: FriendRequest[]}} Picture
+ * @typedef {{ev: string, ch?: string, off?: number, eid?: string, at?: number, d?: any}} Message
+ * @typedef {'idle'|'connecting'|'open'|'waiting'|'ended'} Status
+ */
+
+const PROTOCOL = 'solgik.v1';
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_CAP_MS = 30_000;
+const STEADY_MS = 10_000; // a connection that lived this long starts the back-off afresh
+const OPENING_MS = 10_000; // from dialling to hello
+const ANSWER_MS = 15_000; // from a call to its answer
+const SNAPSHOT_MS = 1_000; // from a move into a room to the room's snapshot
+const SYNC_MS = 5_000; // a sync that brought nothing may be asked again
+const REMEMBERED_EIDS = 256;
+const NOWHERE = Object.freeze({ epoch: '', off: 0 }); // a position that no server can honour
+
+/** What `current_state` says. @readonly */
+export const STATE = Object.freeze({ IDLE: 1, STUDYING: 2, BREAK: 3, PAUSED: 4 });
+
+/** @type {Picture} */
+export const EMPTY_PICTURE = Object.freeze({ user: null, room: null, friends: [], requests: [] });
+
+/** A refusal by the server, or a call that could not be answered: programs read `code`. */
+export class SolgikError extends Error {
+  constructor(code, message = code, retryMs = null) {
+    super(message);
+    this.name = 'SolgikError';
+    this.code = code;
+    this.retryMs = retryMs;
+  }
+}
+
+/** An instant of the protocol (milliseconds or RFC 3339) as milliseconds, or null. */
+export function toMs(instant) {
+  const ms = typeof instant === 'string' ? Date.parse(instant) : instant;
+  return Number.isFinite(ms) ? ms : null;
+}
+
+/** Full jitter: anything between nothing and a ceiling that doubles with each attempt. */
+export function backoff(attempt, random = Math.random) {
+  return random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt);
+}
+
+export class SolgikClient {
+  /** @type {Picture} */ picture = EMPTY_PICTURE;
+  /** @type {Status} */ status = 'idle';
+  /** Server clock minus ours, in milliseconds. */ offset = 0;
+
+  #socket = null;
+  #positions = new Map(); // channel → {epoch, off}
+  #syncing = new Map(); // channel → when it was asked
+  #eids = new Set();
+  #pending = new Map(); // call id → {op, d, resolve, reject, timer}
+  #listeners = new Map();
+  #watched = [];
+  #nextId = 1;
+  #attempts = 0;
+  #retryTimer;
+  #silenceTimer;
+  #silenceMs = OPENING_MS;
+  #heardAt = 0;
+  #helloAt = 0;
+  #bye = null;
+
+  /**
+   * @param {{url: string, token: string | (() => string | Promise<string>), locale?: string}} options
+   *   `token` may be a function: it is asked before each connection.
+   */
+  constructor({ url, token, locale }) {
+    this.url = url;
+    this.token = token;
+    this.locale = locale;
+  }
+
+  /** Connect now: the first time, again after `ended`, or without waiting for the back-off. */
+  connect() {
+    if (this.#socket) return;
+    globalThis.addEventListener?.('online', this.#hurry);
+    this.#dial();
+  }
+
+  /** Leave for good. The picture stays as it was. */
+  close() {
+    globalThis.removeEventListener?.('online', this.#hurry);
+    this.#drop('closed');
+    this.#setStatus('idle');
+  }
+
+  /**
+   * Ask the server for something.
+   * @returns {Promise<any>} its `ok`
+   * @throws {SolgikError} its `err`; or `offline` (not sent), `disconnected` and `timeout` (unknown)
+   */
+  call(op, d = {}) {
+    if (this.status !== 'open') return Promise.reject(new SolgikError('offline'));
+    const id = this.#nextId++ >>> 0;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#settle({ id, err: { code: 'timeout' } }), ANSWER_MS);
+      this.#pending.set(id, { op, d, resolve, reject, timer });
+      this.#send({ id, op, d });
+    });
+  }
+
+  /** Watch the counts of these rooms (`room.counts` events), also after a reconnect; [] ends it. */
+  watch(rooms) {
+    this.#watched = [...rooms];
+    if (this.status === 'open') this.#askWatch();
+  }
+
+  /** Use a renewed token of the same session, at once and for every later connection. */
+  refresh(token) {
+    this.token = token;
+    return this.call('refresh', { token });
+  }
+
+  /**
+   * Listen to `status`, `picture`, `event`, `ended`, `problem`, or one kind of event by its name.
+   * @returns {() => void} stop listening
+   */
+  on(name, listener) {
+    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
+    this.#listeners.get(name).add(listener);
+    return () => this.#listeners.get(name)?.delete(listener);
+  }
+
+  /** The server's clock. */
+  now() {
+    return Date.now() + this.offset;
+  }
+
+  // ── the connection ────────────────────────────────────────────────────────────────────────
+
+  async #dial() {
+    clearTimeout(this.#retryTimer);
+    this.#bye = null;
+    this.#helloAt = 0;
+    const attempt = (this.#socket = {}); // holds the place while the token is fetched
+    this.#setStatus('connecting');
+    let token;
+    try {
+      token = typeof this.token === 'function' ? await this.token() : this.token;
+    } catch {
+      if (this.#socket === attempt) this.#lost(1006, 'no token');
+      return;
+    }
+    if (this.#socket !== attempt) return;
+
+    const socket = (this.#socket = new WebSocket(this.url, [PROTOCOL]));
+    this.#silenceMs = OPENING_MS;
+    this.#listenForSilence();
+    // The first message, not a subprotocol, carries the token: only so can `since` go with it.
+    socket.onopen = () =>
+      this.#send({ op: 'auth', d: { token, since: this.#since(), locale: this.locale } });
+    socket.onmessage = ({ data }) => this.#frame(data);
+    socket.onclose = ({ code, reason }) => {
+      const known = code !== 1005 && code !== 1006;
+      this.#lost(known ? code : this.#bye?.code ?? code, reason || this.#bye?.reason);
+    };
+  }
+
+  /** The connection is gone: come back, unless the server said that it would be of no use. */
+  #lost(code, reason = '') {
+    if (this.#helloAt && Date.now() - this.#helloAt >= STEADY_MS) this.#attempts = 0;
+    const delay = this.#bye?.reconnect_ms ?? backoff(this.#attempts++);
+    this.#drop('disconnected');
+    if (code >= 4500 && code <= 4999) {
+      this.#setStatus('ended');
+      this.#emit('ended', { code, reason });
+      return;
+    }
+    this.#setStatus('waiting');
+    this.#retryTimer = setTimeout(() => this.#dial(), delay);
+  }
+
+  #drop(code) {
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#silenceTimer);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket?.close) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    this.#syncing.clear();
+    for (const id of [...this.#pending.keys()]) this.#settle({ id, err: { code } });
+  }
+
+  #hurry = () => {
+    if (this.status === 'waiting') this.#dial();
+  };
+
+  /** Timers sleep in background tabs, so the clock decides, not the timer. */
+  #listenForSilence() {
+    this.#heardAt = Date.now();
+    const check = () => {
+      const left = this.#heardAt + this.#silenceMs - Date.now();
+      if (left <= 0) this.#lost(1006, 'silence');
+      else this.#silenceTimer = setTimeout(check, left);
+    };
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = setTimeout(check, this.#silenceMs);
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  // ── what arrives ──────────────────────────────────────────────────────────────────────────
+
+  #frame(data) {
+    this.#heardAt = Date.now();
+    const socket = this.#socket;
+    for (const line of String(data).split('\n')) {
+      if (!line.trim() || this.#socket !== socket) continue;
+      let message;
+      try {
+        message = JSON.parse(line);
+      } catch {
+        return this.#lost(1006, 'not JSON');
+      }
+      this.#receive(message);
+    }
+  }
+
+  #receive(message) {
+    if (message.ev === 'hello') return this.#hello(message);
+    if (message.ev === 'bye') return void (this.#bye = message.d ?? {});
+    if (message.ev === 'snapshot') return this.#snapshot(message);
+    if (message.ev) return this.#event(message);
+    if (this.#pending.has(message.id)) return this.#settle(message);
+    if (message.err) return this.#emit('problem', toError(message.err));
+    if (Object.keys(message).length === 0) this.#send({});
+  }
+
+  #hello(message) {
+    const { server_time, heartbeat_ms, channels = {} } = message.d;
+    this.#helloAt = Date.now();
+    this.offset = (toMs(server_time) ?? Date.now()) - Date.now();
+    if (heartbeat_ms) this.#silenceMs = 2.5 * heartbeat_ms;
+    this.#listenForSilence();
+
+    const before = this.#positions;
+    this.#positions = new Map();
+    for (const [ch, { epoch, off, recovered }] of Object.entries(channels)) {
+      // Recovered: the missed events come next, so we still stand where we stood.
+      this.#positions.set(ch, (recovered && before.get(ch)) || { epoch, off });
+    }
+    this.#setStatus('open');
+    this.#apply(message);
+    if (this.#watched.length) this.#askWatch();
+    if (this.picture.room && !this.picture.room.members) this.#sync(`room:${this.picture.room.id}`, NOWHERE);
+  }
+
+  #snapshot(message) {
+    const { epoch, off } = message.d;
+    this.#positions.set(message.ch, { epoch, off });
+    this.#syncing.delete(message.ch);
+    this.#apply(message);
+  }
+
+  #event(message) {
+    if (!this.#isNext(message)) return;
+    this.#apply(message);
+    if (message.ev === 'room.moved' && message.d.room !== null) this.#expectRoom(message.d.room);
+  }
+
+  /** Exactly once and in order; whatever is missing is asked for. */
+  #isNext({ ch, off, eid }) {
+    if (eid !== undefined) {
+      if (this.#eids.has(eid)) return false;
+      this.#eids.add(eid);
+      if (this.#eids.size > REMEMBERED_EIDS) this.#eids.delete(this.#eids.values().next().value);
+      return true;
+    }
+    if (off === undefined) return true;
+    const place = this.#positions.get(ch);
+    if (!place || off <= place.off) return false;
+    if (off > place.off + 1) {
+      this.#sync(ch, place);
+      return false;
+    }
+    place.off = off;
+    return true;
+  }
+
+  async #sync(ch, { epoch, off }) {
+    if (Date.now() - (this.#syncing.get(ch) ?? -Infinity) < SYNC_MS) return;
+    this.#syncing.set(ch, Date.now());
+    try {
+      const { channels = {} } = (await this.call('sync', { since: { [ch]: [epoch, off] } })) ?? {};
+      if (channels[ch]?.recovered) this.#syncing.delete(ch);
+      if (!channels[ch]) this.#positions.delete(ch);
+    } catch ({ code, retryMs }) {
+      if (code === 'offline' || code === 'disconnected') return;
+      this.#syncing.delete(ch);
+      if (retryMs) return void setTimeout(() => this.#sync(ch, this.#positions.get(ch) ?? NOWHERE), retryMs);
+      this.#positions.clear(); // start over with a whole picture
+      this.#lost(1006, 'sync refused');
+    }
+  }
+
+  /** A move into a room is followed by its snapshot; were it not, ask. */
+  #expectRoom(id) {
+    const ch = `room:${id}`;
+    setTimeout(() => {
+      if (this.#expectedRoom === id && this.status === 'open' && !this.#positions.has(ch)) {
+        this.#sync(ch, NOWHERE);
+      }
+    }, SNAPSHOT_MS);
+    this.#expectedRoom = id;
+  }
+  #expectedRoom = null;
+
+  #apply(message) {
+    this.picture = reduce(this.picture, message);
+    if (message.ev === 'room.moved' && message.d.room === null) this.#expectedRoom = null;
+    for (const ch of this.#positions.keys()) {
+      const isRoom = ch.startsWith('room:');
+      if (isRoom && ch !== `room:${this.picture.room?.id}`) this.#positions.delete(ch);
+    }
+    this.#emit('picture', this.picture, message);
+    this.#emit('event', message);
+    this.#emit(message.ev, message);
+  }
+
+  #settle({ id, ok, err }) {
+    const call = this.#pending.get(id);
+    if (!call) return;
+    this.#pending.delete(id);
+    clearTimeout(call.timer);
+    if (err) return call.reject(toError(err));
+    // The answer moves this device; `room.moved` tells the others (and does no harm here).
+    if (call.op === 'room.leave') this.#event({ ev: 'room.moved', d: { room: null } });
+    if (call.op === 'room.enter') this.#event({ ev: 'room.moved', d: { room: call.d.room } });
+    call.resolve(ok);
+  }
+
+  #askWatch() {
+    const asked = this.#watched.length
+      ? this.call('room.watch', { rooms: this.#watched })
+      : this.call('room.unwatch');
+    asked.then(
+      (ok) => ok?.rooms && this.#emit('room.counts', { ev: 'room.counts', d: { rooms: ok.rooms } }),
+      (error) => this.#emit('problem', error),
+    );
+  }
+
+  #since() {
+    if (!this.#positions.size) return undefined;
+    return Object.fromEntries([...this.#positions].map(([ch, { epoch, off }]) => [ch, [epoch, off]]));
+  }
+
+  #setStatus(status) {
+    if (status === this.status) return;
+    this.status = status;
+    this.#emit('status', status);
+  }
+
+  #emit(name, ...values) {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+      try {
+        listener(...values);
+      } catch (error) {
+        console.error(error); // a listener's mistake must not cost us our place
+      }
+    }
+  }
+}
+
+function toError({ code, message, retry_ms }) {
+  return new SolgikError(code, message, retry_ms ?? null);
+}
+
+// ── the picture: a pure function of what was said ──────────────────────────────────────────
+
+/**
+ * The picture after a message. Pure; it trusts that the message is the next of its channel.
+ * @param {Picture} picture
+ * @param {Message} message
+ * @returns {Picture} the same object if nothing changed
+ */
+export function reduce(picture, message) {
+  const change = CHANGES[message.ev];
+  return change ? change(picture, message.d ?? {}, message) : picture;
+}
+
+const CHANGES = {
+  hello(picture, d) {
+    const recovered = (ch) => d.channels?.[ch]?.recovered === true;
+    const keepUser = recovered(`user:${d.user.id}`) && picture.user?.id === d.user.id;
+    const keepRoom = d.room && recovered(`room:${d.room.id}`) && picture.room?.id === d.room.id;
+    return {
+      user: d.user,
+      room: keepRoom ? picture.room : toRoom(d.room),
+      friends: keepUser ? picture.friends : (d.friends ?? []).map(toFriend),
+      requests: keepUser ? picture.requests : (d.requests ?? []).map(toRequest),
+    };
+  },
+
+  snapshot(picture, d, { ch = '' }) {
+    if (ch.startsWith('user:')) {
+      return { ...picture, friends: (d.friends ?? []).map(toFriend), requests: (d.requests ?? []).map(toRequest) };
+    }
+    if (d.room) return { ...picture, room: toRoom(d.room) };
+    return ch === `room:${picture.room?.id}` ? { ...picture, room: null } : picture;
+  },
+
+  'room.entered': (picture, { member }, { ch }) =>
+    inRoom(picture, ch, (room) => ({ ...room, members: put(room.members, toMember(member)) })),
+  'room.exited': (picture, { user }, { ch }) =>
+    user === picture.user?.id
+      ? inRoom(picture, ch, () => null)
+      : inRoom(picture, ch, (room) => ({ ...room, members: without(room.members, user) })),
+  'room.updated': (picture, d, { ch }) =>
+    inRoom(picture, ch, (room) => {
+      if (d.member) return { ...room, members: put(room.members, toMember(d.member)) };
+      const { name, description, has_password } = { ...room, ...(d.room ?? d) };
+      return { ...room, name, description, has_password };
+    }),
+  'room.closed': (picture, d, { ch }) => inRoom(picture, ch, () => null),
+  'room.moved': (picture, { room }) =>
+    picture.room && picture.room.id !== room ? { ...picture, room: null } : picture,
+
+  'presence.online': (picture, d, { ch, at }) =>
+    forMember(picture, ch, d.user, { online: true, since: d.since ?? at }),
+  'presence.offline': (picture, d, { ch, at }) =>
+    forMember(picture, ch, d.user, { online: false, since: d.at ?? at }),
+  'presence.batch': (picture, { online = [], offline = [] }, { ch }) => {
+    const news = new Map([
+      ...online.map(({ user, since }) => [user, { online: true, since }]),
+      ...offline.map(({ user, at }) => [user, { online: false, since: at }]),
+    ]);
+    return inRoom(picture, ch, (room) => ({
+      ...room,
+      members: room.members.map((member) => ({ ...member, ...news.get(member.id) })),
+    }));
+  },
+
+  'timer.started': timer((run) => stateOf(run) ?? STATE.STUDYING),
+  'timer.resumed': timer((run) => stateOf(run) ?? STATE.STUDYING),
+  'timer.paused': timer(() => STATE.PAUSED),
+  'timer.stopped': timer(() => STATE.IDLE),
+  'timer.phase': timer((run, d) => stateOf(d)),
+  'goal.changed': (picture, { user, text }, { ch }) => forMember(picture, ch, user, { goal: text }),
+
+  'friend.requested': (picture, d, { at }) => {
+    const request = toRequest({ at, ...d });
+    return { ...picture, requests: [...withoutSender(picture.requests, request.user.id), request] };
+  },
+  'friend.cancelled': (picture, { user }) => ({ ...picture, requests: withoutSender(picture.requests, user) }),
+  'friend.rejected': (picture, { user }) => ({ ...picture, requests: withoutSender(picture.requests, user) }),
+  'friend.accepted': (picture, { friend }) => ({
+    ...picture,
+    friends: put(picture.friends, toFriend(friend)),
+    requests: withoutSender(picture.requests, friend.id),
+  }),
+  'friend.removed': (picture, { user }) => ({ ...picture, friends: without(picture.friends, user) }),
+  'friend.online': (picture, { user }) => forFriend(picture, user, { online: true }),
+  'friend.offline': (picture, { user }) => forFriend(picture, user, { online: false }),
+  'friend.state': (picture, { user, state }) => forFriend(picture, user, { current_state: toState(state) }),
+};
+
+/** A timer event says it of a member in the room's channel, and of oneself in one's own. */
+function timer(stateAfter) {
+  return (picture, d, { ev, ch = '' }) => {
+    const current_state = stateAfter(d.run, d);
+    const news = {
+      ...(current_state && { current_state }),
+      ...(ev === 'timer.stopped' ? { run: null } : d.run !== undefined && { run: d.run }),
+    };
+    if (ch.startsWith('user:')) return { ...picture, user: { ...picture.user, ...news } };
+    return forMember(picture, ch, d.user, news);
+  };
+}
+
+const inRoom = (picture, ch, change) =>
+  picture.room && ch === `room:${picture.room.id}` ? { ...picture, room: change(picture.room) } : picture;
+const forMember = (picture, ch, user, news) =>
+  inRoom(picture, ch, (room) => ({ ...room, members: amend(room.members, user, news) }));
+const forFriend = (picture, user, news) => ({ ...picture, friends: amend(picture.friends, user, news) });
+
+const amend = (rows, id, news) => rows.map((row) => (row.id === id ? { ...row, ...news } : row));
+const without = (rows, id) => rows.filter((row) => row.id !== id);
+const withoutSender = (requests, id) => requests.filter(({ user }) => user.id !== id);
+const put = (rows, row) =>
+  rows.some(({ id }) => id === row.id) ? amend(rows, row.id, row) : [...rows, row];
+
+const STATE_NAMES = { idle: 1, done: 1, studying: 2, work: 2, break: 3, paused: 4 };
+const toState = (state) => (typeof state === 'string' ? STATE_NAMES[state] : state) ?? STATE.IDLE;
+const stateOf = (told) => STATE_NAMES[told?.phase] ?? told?.user_state;
+
+const toRoom = (room) => room && { ...room, members: room.members?.map(toMember) };
+const toMember = (member) => ({ ...member, current_state: toState(member.current_state ?? member.state) });
+const toFriend = (friend) => ({ ...friend, current_state: toState(friend.state ?? friend.current_state) });
+const toRequest = ({ person, user, sender, at, created_at }) => {
+  const from = person ?? user ?? sender;
+  return { user: typeof from === 'number' ? { id: from } : from, at: at ?? created_at ?? null };
+};

@@ -1,0 +1,220 @@
+//! The channels that a connection listens to: following its user from room to room, and making up for what was missed.
+//!
+//! Promises no gap between a picture and what follows it: a channel's gate is closed before its state is read, and
+//! opened at the place where the state stands.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use entity::RoomId;
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{connection::Connection, picture};
+use crate::{
+    error::{ErrorCode, Result},
+    realtime::{
+        Channel, CloseReason, Place,
+        broker::Delivery,
+        protocol::{events::RoomView, frames, ops::Since},
+    },
+    rooms,
+};
+
+/// A channel's line in `hello` and in the answer to `sync`.
+#[derive(Debug, Serialize)]
+pub(super) struct ChannelView {
+    #[serde(flatten)]
+    pub(super) place: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recovered: Option<bool>,
+}
+
+impl From<Place> for ChannelView {
+    fn from(place: Place) -> Self {
+        Self { place, recovered: None }
+    }
+}
+
+/// Places by channel.
+pub(super) type Channels = BTreeMap<Channel, ChannelView>;
+
+/// The whole state of a channel and the place it stands at.
+#[derive(Serialize)]
+struct Snapshot<T> {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    state: T,
+}
+
+#[derive(Serialize)]
+pub(super) struct RoomState {
+    pub(super) room: Option<RoomView>,
+}
+
+/// Missed events in order, and the place where they end.
+type Missed = (Vec<Arc<Delivery>>, Place);
+
+#[derive(Serialize)]
+struct Synced<'a> {
+    channels: &'a Channels,
+}
+
+impl Connection {
+    /// Puts the channel's line: recovered with its missed events, or standing at `place`.
+    pub(super) async fn place(
+        &mut self,
+        channel: Channel,
+        place: Place,
+        since: &Since,
+        channels: &mut Channels,
+        missed: &mut Vec<Arc<Delivery>>,
+    ) -> Result<()> {
+        let line = match self.missed(channel, since).await? {
+            Some((events, place)) => {
+                missed.extend(events);
+                ChannelView { place, recovered: Some(true) }
+            }
+            None => ChannelView { place, recovered: Some(false) },
+        };
+        channels.insert(channel, line);
+        Ok(())
+    }
+
+    /// What the client has missed, if it says where it stands and that is still known.
+    pub(super) async fn missed(&mut self, channel: Channel, since: &Since) -> Result<Option<Missed>> {
+        match since.get(&channel) {
+            Some((epoch, off)) => self.app.hub.broker().since(channel, epoch, *off).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The room's picture, unless the user does not sit there any more.
+    pub(super) async fn own_room(&mut self, room: RoomId) -> Result<Option<(RoomView, Place)>> {
+        let (view, place) = match picture::room(&self.app, room).await {
+            Err(error) if error.code() == ErrorCode::RoomNotFound => return Ok(None),
+            other => other?,
+        };
+        let sits_there = view.members.iter().any(|member| member.person.id == self.caller.account.0);
+        Ok(sits_there.then_some((view, place)))
+    }
+
+    pub(super) fn leave_channel(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
+        }
+    }
+
+    /// Opens the gates at their places. A gate that held too much says so, and its state is read again.
+    pub(super) async fn release_all(&mut self, channels: &Channels) -> Result<(), CloseReason> {
+        for (channel, line) in channels {
+            if self.outlet.release(*channel, &line.place).is_err() {
+                self.resend(*channel).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a channel's state and sends it as a snapshot until its gate can be opened.
+    pub(super) async fn resend(&mut self, channel: Channel) -> Result<(), CloseReason> {
+        loop {
+            self.outlet.hold(channel);
+            let (frame, place) = match self.snapshot(channel).await {
+                Ok(snapshot) => snapshot,
+                Err(error) => return Err(self.broken(&error)),
+            };
+            self.write(vec![frame]).await?;
+            if self.outlet.release(channel, &place).is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Utf8Bytes, Place)> {
+        let now = self.app.clock.now();
+        match channel {
+            Channel::User(account) => {
+                let (state, place) = picture::user(&self.app, account).await?;
+                Ok((frames::snapshot(channel, now, &Snapshot { place: place.clone(), state }), place))
+            }
+            Channel::Room(room) => {
+                let found = self.own_room(room).await?;
+                let (view, place) = match found {
+                    Some((view, place)) => (Some(view), place),
+                    None => (None, self.app.hub.standing(channel).await?.place),
+                };
+                if view.is_none() {
+                    self.leave_channel();
+                }
+                let state = RoomState { room: view };
+                Ok((frames::snapshot(channel, now, &Snapshot { place: place.clone(), state }), place))
+            }
+        }
+    }
+
+    /// Listens to the room in which the user sits now. Answers its picture if that is another one than before; the
+    /// gate is still closed then.
+    pub(super) async fn follow(&mut self) -> Result<Option<(RoomView, Place)>> {
+        let seat = rooms::current(&*self.app.db, self.caller.account).await?;
+        let listens = |room| self.app.hub.registry().listens(&self.outlet, Channel::Room(room));
+        if seat == self.room && seat.is_none_or(listens) {
+            return Ok(None);
+        }
+        self.leave_channel();
+        let Some(room) = seat else { return Ok(None) };
+        self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
+        self.room = Some(room);
+        let picture = self.own_room(room).await?;
+        if picture.is_none() {
+            self.leave_channel();
+        }
+        Ok(picture)
+    }
+
+    /// Answers `sync`: each channel's line, then what was missed or the whole state.
+    pub(super) async fn sync(&mut self, id: Option<u32>, since: &Since) -> Result<Result<(), CloseReason>> {
+        let mine = [Some(Channel::User(self.caller.account)), self.room.map(Channel::Room)];
+        let (mut channels, mut missed) = (Channels::new(), Vec::new());
+        for channel in mine.into_iter().flatten().filter(|channel| since.contains_key(channel)) {
+            self.outlet.hold(channel);
+            let place = self.app.hub.standing(channel).await?.place;
+            self.place(channel, place, since, &mut channels, &mut missed).await?;
+        }
+        let mut frames = vec![frames::ok(id, &Synced { channels: &channels })];
+        frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
+        if let Err(reason) = self.write(frames).await {
+            return Ok(Err(reason));
+        }
+        for (channel, line) in &channels {
+            let recovered = line.recovered == Some(true);
+            if (!recovered || self.outlet.release(*channel, &line.place).is_err())
+                && let Err(reason) = self.resend(*channel).await
+            {
+                return Ok(Err(reason));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Opens a gate that [`Connection::follow`] left closed.
+    pub(super) async fn release(&mut self, channel: Channel, place: &Place) -> Result<(), CloseReason> {
+        match self.outlet.release(channel, place) {
+            Ok(()) => Ok(()),
+            Err(_) => self.resend(channel).await,
+        }
+    }
+
+    pub(super) async fn refollow(&mut self) -> Result<(), CloseReason> {
+        match self.follow().await {
+            Ok(None) => Ok(()),
+            Ok(Some((view, place))) => {
+                let channel = Channel::Room(RoomId(view.id));
+                let state = RoomState { room: Some(view) };
+                let snapshot = Snapshot { place: place.clone(), state };
+                self.write(vec![frames::snapshot(channel, self.app.clock.now(), &snapshot)]).await?;
+                self.release(channel, &place).await
+            }
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One connection from its first word to its last: a single task that reads, carries out, writes and keeps time.
+//!
+//! Promises that nothing blocks it for longer than its peer's patience, and that it ends in one place: forgotten by the
+//! hub, told as gone, and said goodbye to.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use entity::{Millis, RoomId};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    authenticate::{Known, Opening, authenticate},
+    presence,
+    rate::{Bucket, Verdict},
+    socket::{Heard, Socket},
+};
+use crate::{
+    app::App,
+    auth::Caller,
+    clock,
+    error::{Error, ErrorCode, Result},
+    locale::Locale,
+    realtime::{
+        CloseReason,
+        protocol::{
+            events::CountView,
+            frames,
+            ops::{self, Incoming},
+        },
+        registry::{Closing, Outlet},
+    },
+};
+
+/// Bytes that are handed to the socket at once; the rest waits in the bounded queue, where it can be superseded.
+const CHUNK: usize = 16 * 1024;
+
+/// How often a lobby's counts are looked at.
+const LOBBY: Duration = Duration::from_secs(1);
+
+/// A connection that has authenticated.
+pub(super) struct Connection {
+    pub(super) app: App,
+    pub(super) caller: Caller,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) locale: Locale,
+    pub(super) peer: IpAddr,
+    /// The room whose channel this connection listens to.
+    pub(super) room: Option<RoomId>,
+    /// Rooms whose counts are watched, with what was told last.
+    pub(super) lobby: BTreeMap<RoomId, Option<CountView>>,
+    socket: Socket,
+    bucket: Option<Bucket>,
+    pings: bool,
+    beat_at: Instant,
+    /// A heartbeat waits for its answer until then.
+    answer_by: Option<Instant>,
+    lobby_at: Instant,
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn run(app: App, mut socket: Socket, opening: Opening) {
+    let known = match authenticate(&app, &mut socket, &opening).await {
+        Ok(known) => known,
+        Err(reason) => return socket.close(Closing { reason, reconnect_ms: None }).await,
+    };
+    let cap = app.config.limits.connections_per_user;
+    let outlet = app.hub.registry().add(known.caller.account, known.caller.session, cap);
+    let now = Instant::now();
+    let limits = &app.config.limits;
+    let unlimited = app.throttle.exempts(opening.peer) && !app.config.message_rate_is_set;
+    let bucket = (!unlimited).then(|| Bucket::new(limits.messages_per_second, limits.burst, now.into_std()));
+    let mut connection = Connection {
+        caller: known.caller,
+        outlet: Arc::clone(&outlet),
+        locale: known.locale,
+        peer: opening.peer,
+        room: None,
+        lobby: BTreeMap::new(),
+        socket,
+        bucket,
+        pings: opening.pings,
+        beat_at: now + jittered(app.config.socket.heartbeat),
+        answer_by: None,
+        lobby_at: now,
+        app: app.clone(),
+    };
+    let reason = connection.serve(known).await;
+    app.hub.registry().forget(&outlet);
+    let for_good = matches!(reason, CloseReason::SessionEnded | CloseReason::AccountDeleted);
+    if let Err(error) = presence::disconnected(&app, &outlet, for_good).await {
+        tracing::warn!(error = %error, "telling that somebody is gone");
+    }
+    let reconnect_ms = outlet.closing().and_then(|closing| closing.reconnect_ms);
+    connection.socket.close(Closing { reason, reconnect_ms }).await;
+}
+
+/// ± 10 %, so that connections that began together don't beat together.
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(rand::random_range(0.9..1.1))
+}
+
+impl Connection {
+    async fn serve(&mut self, known: Known) -> CloseReason {
+        let opened = self.open(known).await;
+        match opened {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return reason,
+            Err(error) => return self.broken(&error),
+        }
+        loop {
+            match self.turn().await {
+                Ok(()) => {}
+                Err(reason) => return reason,
+            }
+        }
+    }
+
+    pub(super) fn broken(&self, error: &Error) -> CloseReason {
+        match error.code() {
+            ErrorCode::SessionEnded => CloseReason::SessionEnded,
+            ErrorCode::AccountNotFound => CloseReason::AccountDeleted,
+            _ => {
+                tracing::error!(error = format!("{error:#}"), account = %self.caller.account, "a connection broke");
+                CloseReason::ServerError
+            }
+        }
+    }
+
+    pub(super) async fn write(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
+        self.socket.write(frames, &self.outlet).await
+    }
+
+    /// Writes what waits, then does whatever comes first.
+    async fn turn(&mut self) -> Result<(), CloseReason> {
+        let turn = self.outlet.turn(CHUNK);
+        if let Some(closing) = turn.closing {
+            return Err(closing.reason);
+        }
+        if !turn.frames.is_empty() {
+            self.write(turn.frames).await?;
+        }
+        if turn.follow {
+            self.refollow().await?;
+        }
+        let next = self.next_deadline();
+        tokio::select! {
+            () = std::future::ready(()), if turn.more => Ok(()),
+            () = self.outlet.woken() => Ok(()),
+            heard = self.socket.hear() => self.heard(heard).await,
+            () = tokio::time::sleep_until(next) => self.keep_time().await,
+        }
+    }
+
+    async fn heard(&mut self, heard: Heard) -> Result<(), CloseReason> {
+        let text = match heard {
+            Heard::Text(text) => text,
+            Heard::Pong => {
+                self.answer_by = None;
+                return Ok(());
+            }
+            Heard::Gone => return Err(CloseReason::Normal),
+            Heard::Bad(reason) => return Err(reason),
+        };
+        let awaited = self.answer_by.take().is_some();
+        for message in ops::parse_frame(&text).map_err(|_| CloseReason::BadProtocol)? {
+            // The one answer that was asked for is free; empty messages beyond it count like any other.
+            if matches!(message, Incoming::Alive) && awaited {
+                continue;
+            }
+            let verdict = self.bucket.as_mut().map_or(Verdict::Fine, |bucket| bucket.count(Instant::now().into_std()));
+            match (verdict, message) {
+                (Verdict::Enough, _) => return Err(CloseReason::Rate),
+                (_, Incoming::Alive) => {}
+                (Verdict::TooMany, Incoming::Request(request)) => {
+                    let error = Error::retry(ErrorCode::TooManyRequests, Duration::from_secs(1));
+                    self.write(vec![frames::err(request.id, &error, self.locale)]).await?;
+                }
+                (Verdict::Fine, Incoming::Request(request)) => self.dispatch(request).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// When this connection has to do something by itself.
+    fn next_deadline(&self) -> Instant {
+        let expiry = Instant::now() + clock::until(self.app.clock.now(), self.dies_at());
+        let lobby = (!self.lobby.is_empty()).then_some(self.lobby_at);
+        [Some(self.beat_at), self.answer_by, Some(expiry), lobby].into_iter().flatten().min().unwrap_or(expiry)
+    }
+
+    fn dies_at(&self) -> Millis {
+        clock::after(self.caller.expires_at, self.app.config.socket.expiry_grace)
+    }
+
+    async fn keep_time(&mut self) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        if self.dies_at() <= self.app.clock.now() {
+            return Err(CloseReason::TokenExpired);
+        }
+        if self.answer_by.is_some_and(|by| by <= now) {
+            return Err(CloseReason::NoAnswer);
+        }
+        if self.beat_at <= now {
+            self.beat_at = now + jittered(self.app.config.socket.heartbeat);
+            self.answer_by.get_or_insert(now + self.app.config.socket.answer);
+            match self.pings {
+                true => self.socket.ping().await?,
+                false => self.write(vec![frames::HEARTBEAT.into()]).await?,
+            }
+        }
+        if !self.lobby.is_empty() && self.lobby_at <= now {
+            self.lobby_at = now + LOBBY;
+            self.tell_lobby().await?;
+        }
+        Ok(())
+    }
+}

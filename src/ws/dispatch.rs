@@ -1,0 +1,184 @@
+//! The socket's operations: one match onto the functions that REST calls too.
+
+use entity::{AccountId, RoomId};
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{channels::Channels, connection::Connection};
+use crate::{
+    error::{Error, ErrorCode, Result},
+    friends::{self, relation::Action, routes::StatusView},
+    http::body,
+    people,
+    realtime::{
+        Channel, CloseReason, Event,
+        protocol::{
+            events::RoomView,
+            frames,
+            ops::{Op, Request},
+        },
+    },
+    rooms,
+};
+
+/// Characters of a cheer and of a goal.
+const LONGEST_TEXT: usize = 200;
+
+#[derive(Serialize)]
+struct Entered {
+    room: RoomView,
+    channels: Channels,
+}
+
+#[derive(Serialize)]
+struct Left {
+    room: i64,
+}
+
+#[derive(Serialize)]
+struct Refreshed {
+    token_expires_at: i64,
+}
+
+#[derive(Serialize)]
+struct Goal {
+    text: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Said {
+    off: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Whoami {
+    user: people::PublicView,
+    session: i64,
+    instance: String,
+    room: Option<i64>,
+    server_time: i64,
+    token_expires_at: i64,
+}
+
+impl Connection {
+    /// Carries out one request and answers it. Only the socket's own failure ends the connection.
+    pub(super) async fn dispatch(&mut self, request: Request) -> Result<(), CloseReason> {
+        let id = request.id;
+        let done = match request.op {
+            Ok(op) => self.carry_out(id, op).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(answered) => answered,
+            Err(error) => {
+                if let Error::Internal(error) = &error {
+                    tracing::error!(error = format!("{error:#}"), "an operation failed");
+                }
+                self.write(vec![frames::err(id, &error, self.locale)]).await
+            }
+        }
+    }
+
+    /// The outer result is the operation's, the inner one the socket's.
+    async fn carry_out(&mut self, id: Option<u32>, op: Op) -> Result<Result<(), CloseReason>> {
+        let answer = match op {
+            Op::Auth { .. } => return Err(ErrorCode::MalformedMessage.into()),
+            Op::Refresh { token } => self.refresh(id, &token).await?,
+            Op::Sync { since } => return self.sync(id, &since).await,
+            Op::RoomEnter { room, password } => return self.enter(id, RoomId(room), password).await,
+            Op::RoomLeave {} => {
+                let left = rooms::leave(&self.app, self.caller.account, None).await?;
+                self.follow().await?;
+                frames::ok(id, &Left { room: left.0 })
+            }
+            Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
+            Op::RoomUnwatch {} => {
+                self.lobby.clear();
+                frames::ok(id, &Nothing {})
+            }
+            Op::GoalSet { text } => {
+                let text = text.map(|text| shown("text", &text)).transpose()?.filter(|text| !text.is_empty());
+                rooms::set_goal(&self.app, self.caller.account, text.clone()).await?;
+                frames::ok(id, &Goal { text })
+            }
+            Op::RoomCheer { text } => self.cheer(id, &text).await?,
+            Op::FriendRequest { user } => self.befriend(id, user, Action::Request).await?,
+            Op::FriendCancel { user } => self.befriend(id, user, Action::Cancel).await?,
+            Op::FriendAccept { user } => self.befriend(id, user, Action::Accept).await?,
+            Op::FriendReject { user } => self.befriend(id, user, Action::Reject).await?,
+            Op::FriendRemove { user } => self.befriend(id, user, Action::Remove).await?,
+            Op::Whoami {} => self.whoami(id).await?,
+        };
+        Ok(self.write(vec![answer]).await)
+    }
+
+    async fn refresh(&mut self, id: Option<u32>, token: &str) -> Result<Utf8Bytes> {
+        let caller = self.app.auth.check(token).await?;
+        // Another session's end would not find this socket.
+        if (caller.account, caller.session) != (self.caller.account, self.caller.session) {
+            return Err(ErrorCode::TokenInvalid.into());
+        }
+        self.caller = caller;
+        Ok(frames::ok(id, &Refreshed { token_expires_at: caller.expires_at.0 }))
+    }
+
+    async fn enter(
+        &mut self,
+        id: Option<u32>,
+        room: RoomId,
+        password: Option<String>,
+    ) -> Result<Result<(), CloseReason>> {
+        rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
+        // Whoever listens already gets the picture all the same: it asked for it.
+        self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
+        let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
+        let channel = Channel::Room(RoomId(view.id));
+        let channels = Channels::from([(channel, place.clone().into())]);
+        if let Err(reason) = self.write(vec![frames::ok(id, &Entered { room: view, channels })]).await {
+            return Ok(Err(reason));
+        }
+        Ok(self.release(channel, &place).await)
+    }
+
+    /// A word to the room. Listening to its channel is the proof of sitting there: leaving ends it at once.
+    async fn cheer(&mut self, id: Option<u32>, text: &str) -> Result<Utf8Bytes> {
+        let text = shown("text", text)?;
+        if text.is_empty() {
+            return Err(Error::field("text", ErrorCode::Required));
+        }
+        let channel = self.room.map(Channel::Room).ok_or(ErrorCode::NotAMember)?;
+        if !self.app.hub.registry().listens(&self.outlet, channel) {
+            return Err(ErrorCode::NotAMember.into());
+        }
+        let place = self.app.hub.say(channel, &Event::RoomCheer { user: self.caller.account.0, text }).await?;
+        Ok(frames::ok(id, &Said { off: place.map(|place| place.off) }))
+    }
+
+    async fn befriend(&mut self, id: Option<u32>, user: i64, action: Action) -> Result<Utf8Bytes> {
+        let change = friends::act(&self.app, self.caller.account, AccountId(user), action).await?;
+        Ok(frames::ok(id, &StatusView::from(change)))
+    }
+
+    async fn whoami(&mut self, id: Option<u32>) -> Result<Utf8Bytes> {
+        let account = people::get(&*self.app.db, self.caller.account).await?;
+        let answer = Whoami {
+            user: people::public(&account, people::Closeness::Close),
+            session: self.caller.session.0,
+            instance: self.app.hub.instance().to_owned(),
+            room: self.room.map(|room| room.0),
+            server_time: self.app.clock.now().0,
+            token_expires_at: self.caller.expires_at.0,
+        };
+        Ok(frames::ok(id, &answer))
+    }
+}
+
+/// A text that others will see.
+fn shown(field: &'static str, text: &str) -> Result<String> {
+    let text = body::visible(text);
+    body::check_visible(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
+    Ok(text)
+}

@@ -1,0 +1,111 @@
+//! The first push: who am I, what time is it, who is there, what did I miss.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{
+    authenticate::Known,
+    channels::{ChannelView, Channels},
+    connection::Connection,
+    picture, presence,
+};
+use crate::{
+    error::Result,
+    people::{self, PublicView},
+    realtime::{
+        Channel, CloseReason,
+        broker::Delivery,
+        protocol::{
+            events::{FriendView, RequestView, RoomView},
+            frames,
+            ops::Since,
+        },
+    },
+    rooms,
+};
+
+#[derive(Serialize)]
+struct Hello<'a> {
+    session: i64,
+    instance: &'a str,
+    server_time: i64,
+    heartbeat_ms: u128,
+    token_expires_at: i64,
+    max_frame: usize,
+    user: PublicView,
+    friends: Vec<FriendView>,
+    requests: Vec<RequestView>,
+    room: Option<HelloRoom>,
+    channels: Channels,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum HelloRoom {
+    Whole(RoomView),
+    Recovered { id: i64 },
+}
+
+impl Connection {
+    /// `hello`, what was missed, and the gates opened. The inner result is the socket's.
+    pub(super) async fn open(&mut self, known: Known) -> Result<Result<(), CloseReason>> {
+        let app = self.app.clone();
+        // The session may have ended while nobody could find this connection; from here on everybody can.
+        app.auth.check_session(self.caller.account, self.caller.session).await?;
+        let own = Channel::User(self.caller.account);
+        app.hub.subscribe(&self.outlet, own).await?;
+        self.room = rooms::current(&*app.db, self.caller.account).await?;
+        if let Some(room) = self.room {
+            app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
+        }
+        presence::connected(&app, &self.outlet).await?;
+        let account = people::get(&*app.db, self.caller.account).await?;
+        let (mut channels, mut missed) = (Channels::new(), Vec::new());
+        let (user, place) = picture::user(&app, self.caller.account).await?;
+        self.place(own, place, &known.since, &mut channels, &mut missed).await?;
+        let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
+        let hello = Hello {
+            session: self.caller.session.0,
+            instance: app.hub.instance(),
+            server_time: app.clock.now().0,
+            heartbeat_ms: app.config.socket.heartbeat.as_millis(),
+            token_expires_at: self.caller.expires_at.0,
+            max_frame: app.config.socket.max_frame,
+            user: people::public(&account, people::Closeness::Close),
+            friends: user.friends,
+            requests: user.requests,
+            room,
+            channels,
+        };
+        let answer = known.id.map(|id| frames::ok(Some(id), &serde_json::Map::new()));
+        let mut frames: Vec<_> = answer.into_iter().chain([frames::push("hello", &hello)]).collect();
+        frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
+        if let Err(reason) = self.write(frames).await {
+            return Ok(Err(reason));
+        }
+        Ok(self.release_all(&hello.channels).await)
+    }
+
+    /// The room's part of `hello`: whole, or only its id where the missed events follow.
+    async fn open_room(
+        &mut self,
+        since: &Since,
+        channels: &mut Channels,
+        missed: &mut Vec<Arc<Delivery>>,
+    ) -> Result<Option<HelloRoom>> {
+        let Some(room) = self.room else { return Ok(None) };
+        let channel = Channel::Room(room);
+        if let Some((events, place)) = self.missed(channel, since).await? {
+            missed.extend(events);
+            channels.insert(channel, ChannelView { place, recovered: Some(true) });
+            return Ok(Some(HelloRoom::Recovered { id: room.0 }));
+        }
+        let Some((view, place)) = self.own_room(room).await? else {
+            self.leave_channel();
+            return Ok(None);
+        };
+        channels.insert(channel, ChannelView { place, recovered: Some(false) });
+        Ok(Some(HelloRoom::Whole(view)))
+    }
+}

@@ -1,0 +1,88 @@
+//! Whole pictures and the places they stand at: what `hello` and snapshots say.
+//!
+//! Promises that a picture contains exactly the committed changes up to its place. It is read between two looks at the
+//! channel; if a change was said meanwhile, or is committed but unsaid, it is read again, at last under the lock of the
+//! row that serialises the channel. Presence is read after the place: an edge that follows the place may already be in
+//! the picture, and telling it again changes nothing.
+
+use entity::{AccountId, RoomId};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    error::Result,
+    friends, outbox, people,
+    realtime::{
+        Channel, Place,
+        protocol::events::{FriendView, RequestView, RoomView},
+    },
+    rooms,
+};
+
+/// Looks without a lock before one is taken.
+const TRIES: usize = 3;
+
+/// What a user's own channel tells.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct UserView {
+    pub(super) friends: Vec<FriendView>,
+    pub(super) requests: Vec<RequestView>,
+}
+
+/// A room with its members and who is online, and its place.
+pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
+    let (mut view, place) = consistent(app, Channel::Room(id), || rooms::picture(&*app.db, id)).await?;
+    let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
+    for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
+        member.online = since.is_some();
+        member.since = since.map(|at| at.0).or(member.since);
+    }
+    Ok((view, place))
+}
+
+/// A user's friends, who of them is online, and requests; and the place.
+pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
+    let read = || async {
+        Ok(UserView {
+            friends: friends::friend_views(&*app.db, id).await?,
+            requests: friends::request_views(&*app.db, id).await?,
+        })
+    };
+    let (mut view, place) = consistent(app, Channel::User(id), read).await?;
+    let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
+    for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
+        friend.online = since.is_some();
+        friend.since = since.map(|at| at.0).or(friend.since);
+    }
+    Ok((view, place))
+}
+
+async fn consistent<T, F, R>(app: &App, channel: Channel, read: F) -> Result<(T, Place)>
+where
+    F: Fn() -> R,
+    R: Future<Output = Result<T>> + Send,
+{
+    for _ in 0..TRIES {
+        let before = app.hub.standing(channel).await?;
+        let state = read().await?;
+        if outbox::has_unsaid(&*app.db, channel).await? {
+            outbox::flush(&*app.db, &app.hub, &[channel]).await?;
+            continue;
+        }
+        let after = app.hub.standing(channel).await?;
+        if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
+            return Ok((state, after.place));
+        }
+    }
+    // Too busy to be caught standing still: nobody changes it while its row is locked.
+    let tx = app.db.begin().await?;
+    match channel {
+        Channel::Room(room) => rooms::freeze(&tx, room).await?,
+        Channel::User(account) => people::lock_one(&tx, account).await.map(|_| ())?,
+    }
+    outbox::flush(&*app.db, &app.hub, &[channel]).await?;
+    let state = read().await?;
+    let place = app.hub.standing(channel).await?.place;
+    drop(tx);
+    Ok((state, place))
+}

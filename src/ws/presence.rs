@@ -1,0 +1,115 @@
+//! Tells who came and who is gone: to the room, and to friends.
+//!
+//! Promises that an edge is told after everything committed before it, so that nobody hears of a member before they
+//! hear that there is one; and that two edges of one user are told in their order. What an edge is, `realtime` decides.
+
+use std::time::Duration;
+
+use entity::{AccountId, Millis};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    error::Result,
+    friends, outbox, people,
+    realtime::{
+        Channel, Event,
+        merge::{self, Told},
+        presence::Edge,
+        protocol::events::OfflineReason,
+        registry::Outlet,
+    },
+    rooms,
+};
+
+/// How exactly the end of a grace and the delay of a merged event are kept.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A connection has authenticated.
+pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<()> {
+    let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
+    let edge = app.hub.connect(outlet).await?;
+    tell(app, outlet.account, edge, OfflineReason::Disconnected).await
+}
+
+/// A connection is gone: lost, or ended by its owner for good.
+pub(super) async fn disconnected(app: &App, outlet: &Outlet, for_good: bool) -> Result<()> {
+    let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
+    let edge = app.hub.disconnect(outlet, !for_good).await?;
+    tell(app, outlet.account, edge, if for_good { OfflineReason::Logout } else { OfflineReason::Disconnected }).await
+}
+
+/// Ends graces and tells merged presence, until `stop`.
+pub async fn watch(app: App, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+        if let Err(error) = expire(&app).await {
+            tracing::warn!(%error, "ending graces");
+        }
+        if let Err(error) = tell_merged(&app).await {
+            tracing::warn!(%error, "telling merged presence");
+        }
+    }
+}
+
+async fn expire(app: &App) -> Result<()> {
+    // Those whom a draining instance sends away come back to another; nobody is told that they left.
+    if app.drain.is_cancelled() {
+        return Ok(());
+    }
+    let (due, _) = app.hub.broker().due(app.clock.now()).await?;
+    for user in due {
+        let _one_edge_at_a_time = app.hub.edge_lock(user).await;
+        let edge = app.hub.broker().expire(user, app.clock.now()).await?;
+        tell(app, user, edge, OfflineReason::Disconnected).await?;
+    }
+    Ok(())
+}
+
+async fn tell(app: &App, user: AccountId, edge: Option<Edge>, reason: OfflineReason) -> Result<()> {
+    let told = match edge {
+        None => return Ok(()),
+        Some(Edge::Online { since }) => Told::Online(since),
+        Some(Edge::Offline { at }) => {
+            // Before it is told: a picture read from now on shows since when.
+            people::seen(&app.db, user, at).await?;
+            Told::Offline(at, reason)
+        }
+    };
+    let friends = friends::ids(&*app.db, user).await?;
+    let room = rooms::current(&*app.db, user).await?;
+    let mut channels: Vec<_> = friends.into_iter().map(Channel::User).collect();
+    outbox::flush(&*app.db, &app.hub, &channels.iter().copied().chain(room.map(Channel::Room)).collect::<Vec<_>>())
+        .await?;
+    if let Some(room) = room {
+        let seats = rooms::seats(&*app.db, room).await?.len();
+        match merge::delay(seats) {
+            None => channels.push(Channel::Room(room)),
+            Some(delay) => app.hub.merge().add(room, user, told, app.clock.now(), delay),
+        }
+    }
+    for channel in channels {
+        app.hub.say(channel, &event(channel, user, told)).await?;
+    }
+    Ok(())
+}
+
+fn event(channel: Channel, user: AccountId, told: Told) -> Event {
+    let user = user.0;
+    match (channel, told) {
+        (Channel::Room(_), Told::Online(Millis(since))) => Event::PresenceOnline { user, since },
+        (Channel::Room(_), Told::Offline(Millis(at), reason)) => Event::PresenceOffline { user, at, reason },
+        (Channel::User(_), Told::Online(Millis(since))) => Event::FriendOnline { user, since },
+        (Channel::User(_), Told::Offline(Millis(at), reason)) => Event::FriendOffline { user, at, reason },
+    }
+}
+
+async fn tell_merged(app: &App) -> Result<()> {
+    // Taken out before anything is awaited: the lock is the hub's.
+    let due = app.hub.merge().due(app.clock.now());
+    for (room, event) in due {
+        let channel = Channel::Room(room);
+        outbox::flush(&*app.db, &app.hub, &[channel]).await?;
+        app.hub.say(channel, &event).await?;
+    }
+    Ok(())
+}
