@@ -78,7 +78,7 @@ async fn create(State(app): State<App>, caller: Caller, body: Body) -> Result<An
     let mut fields = body.fields();
     let new = NewRoom {
         name: fields.required_visible("name", 100),
-        description: fields.visible("description", 300).unwrap_or_default(),
+        description: fields.visible_lines("description", 300).unwrap_or_default(),
         password: password(&mut fields),
     };
     fields.finish()?;
