@@ -6,10 +6,12 @@
 //! the picture, and telling it again changes nothing.
 
 use entity::{AccountId, RoomId};
+use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
 use crate::{
     app::App,
+    db::Tx,
     error::Result,
     friends, outbox, people,
     realtime::{
@@ -31,7 +33,16 @@ pub(super) struct UserView {
 
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
-    let (mut view, place) = consistent(app, Channel::Room(id), || rooms::picture(&*app.db, id)).await?;
+    let channel = Channel::Room(id);
+    let (mut view, place) = match caught(app, channel, || rooms::picture(&*app.db, id)).await? {
+        Some(found) => found,
+        None => {
+            let (tx, place) = frozen(app, channel).await?;
+            let view = rooms::picture(&*tx, id).await?;
+            tx.commit_quietly().await?;
+            (view, place)
+        }
+    };
     let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
     for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         member.online = since.is_some();
@@ -42,13 +53,16 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
 
 /// A user's friends, who of them is online, and requests; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
-    let read = || async {
-        Ok(UserView {
-            friends: friends::friend_views(&*app.db, id).await?,
-            requests: friends::request_views(&*app.db, id).await?,
-        })
+    let channel = Channel::User(id);
+    let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id)).await? {
+        Some(found) => found,
+        None => {
+            let (tx, place) = frozen(app, channel).await?;
+            let view = user_view(&*tx, id).await?;
+            tx.commit_quietly().await?;
+            (view, place)
+        }
     };
-    let (mut view, place) = consistent(app, Channel::User(id), read).await?;
     let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
     for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         friend.online = since.is_some();
@@ -57,7 +71,15 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
     Ok((view, place))
 }
 
-async fn consistent<T, F, R>(app: &App, channel: Channel, read: F) -> Result<(T, Place)>
+async fn user_view(connection: &impl ConnectionTrait, id: AccountId) -> Result<UserView> {
+    Ok(UserView {
+        friends: friends::friend_views(connection, id).await?,
+        requests: friends::request_views(connection, id).await?,
+    })
+}
+
+/// The state of a channel that stood still while it was read, and its place; nothing if it never did.
+async fn caught<T, F, R>(app: &App, channel: Channel, read: F) -> Result<Option<(T, Place)>>
 where
     F: Fn() -> R,
     R: Future<Output = Result<T>> + Send,
@@ -71,18 +93,22 @@ where
         }
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
-            return Ok((state, after.place));
+            return Ok(Some((state, after.place)));
         }
     }
-    // Too busy to be caught standing still: nobody changes it while its row is locked.
+    Ok(None)
+}
+
+/// The place of a channel that is too busy to be caught standing still: nobody changes it until the transaction ends.
+/// Its state must be read in that transaction, on the connection that it has already: in a crowd, those who wait for
+/// the lock hold all others.
+async fn frozen(app: &App, channel: Channel) -> Result<(Tx, Place)> {
     let tx = app.db.begin().await?;
     match channel {
         Channel::Room(room) => rooms::freeze(&tx, room).await?,
         Channel::User(account) => people::lock_one(&tx, account).await.map(|_| ())?,
     }
-    outbox::flush(&*app.db, &app.hub, &[channel]).await?;
-    let state = read().await?;
+    outbox::flush(&*tx, &app.hub, &[channel]).await?;
     let place = app.hub.standing(channel).await?.place;
-    drop(tx);
-    Ok((state, place))
+    Ok((tx, place))
 }
