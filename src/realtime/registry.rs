@@ -92,11 +92,14 @@ impl Outlet {
     /// Adds an event, or holds it at its channel's gate.
     pub fn deliver(&self, delivery: &Arc<Delivery>) {
         let mut state = self.state();
+        // Also at a closed gate: what the gate drops may still tell of another room.
+        state.follow |= delivery.routing.follow;
         if let Some(gate) = state.gates.iter_mut().find(|gate| gate.channel == delivery.channel) {
             // One more than fits says that something is missing.
             if gate.held.len() <= GATE {
                 gate.held.push(Arc::clone(delivery));
             }
+            self.wake(state);
             return;
         }
         state.enqueue(delivery);
@@ -202,7 +205,6 @@ impl State {
         if queued.is_err() {
             self.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
         }
-        self.follow |= delivery.routing.follow;
     }
 }
 
