@@ -290,9 +290,16 @@ impl Registry {
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
     }
 
-    /// None of the account's connections listens any more.
+    /// None of the account's connections listens any more; each looks again where it belongs. The word may be late, and
+    /// whoever has come back meanwhile must not stay deaf.
     pub fn detach(&self, account: AccountId, channel: Channel) {
-        self.unsubscribe_where(channel, |other| other.account == account);
+        self.unsubscribe_where(channel, |other| {
+            let goes = other.account == account;
+            if goes {
+                other.follow();
+            }
+            goes
+        });
     }
 
     fn unsubscribe_where(&self, channel: Channel, goes: impl Fn(&Outlet) -> bool) {
