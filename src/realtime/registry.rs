@@ -186,6 +186,11 @@ impl Outlet {
         }
     }
 
+    /// Takes all frames that wait.
+    pub fn waiting(&self) -> Vec<Utf8Bytes> {
+        self.state().queue.take(usize::MAX)
+    }
+
     /// Why the connection is to end, once it is.
     pub fn closing(&self) -> Option<Closing> {
         self.state().closing

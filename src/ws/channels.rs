@@ -164,11 +164,12 @@ impl Connection {
         let Some(room) = seat else { return Ok(None) };
         self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
         self.room = Some(room);
-        let picture = self.own_room(room).await?;
-        if picture.is_none() {
+        let picture = self.own_room(room).await;
+        // Without a picture the gate would stay closed.
+        if !matches!(picture, Ok(Some(_))) {
             self.leave_channel();
         }
-        Ok(picture)
+        picture
     }
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.
