@@ -108,6 +108,8 @@ pub(super) async fn authenticate(app: &App, socket: &mut Socket, opening: &Openi
     let checked = match &opening.proof {
         Proof::Token(token) => app.auth.check(token).await,
         Proof::Ticket(ticket) => redeem(app, ticket).await,
+        // Nobody asked about a token; `bye` names the version.
+        Proof::Refused(CloseReason::Version) => return Err(CloseReason::Version),
         Proof::Refused(reason) => {
             refuse(socket, None, &ErrorCode::TokenInvalid.into(), locale).await?;
             return Err(*reason);
