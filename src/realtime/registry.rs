@@ -76,6 +76,8 @@ pub struct Outlet {
     pub session: SessionId,
     state: Mutex<State>,
     wake: Notify,
+    /// Apart from `wake`: whoever waits for the end must not swallow the word that there is something to write.
+    ended: Notify,
 }
 
 /// So much came while the gate was closed that it was not kept: read the state again.
@@ -90,16 +92,18 @@ impl Outlet {
     /// Adds an event, or holds it at its channel's gate.
     pub fn deliver(&self, delivery: &Arc<Delivery>) {
         let mut state = self.state();
+        // Also at a closed gate: what the gate drops may still tell of another room.
+        state.follow |= delivery.routing.follow;
         if let Some(gate) = state.gates.iter_mut().find(|gate| gate.channel == delivery.channel) {
             // One more than fits says that something is missing.
             if gate.held.len() <= GATE {
                 gate.held.push(Arc::clone(delivery));
             }
+            self.wake(state);
             return;
         }
         state.enqueue(delivery);
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
     }
 
     /// Closes the gate of `channel`: what comes is held until the state it follows has been read.
@@ -129,8 +133,7 @@ impl Outlet {
             }
             state.enqueue(delivery);
         }
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
         Ok(())
     }
 
@@ -142,11 +145,22 @@ impl Outlet {
 
     /// Ends the connection after what is queued; the first reason counts.
     pub fn close(&self, closing: Closing) {
-        self.state().closing.get_or_insert(closing);
-        self.wake.notify_one();
+        let mut state = self.state();
+        state.closing.get_or_insert(closing);
+        self.wake(state);
     }
 
-    fn is_held(&self, channel: Channel) -> bool {
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let ended = state.closing.is_some();
+        drop(state);
+        self.wake.notify_one();
+        if ended {
+            self.ended.notify_one();
+        }
+    }
+
+    /// Whether the gate of `channel` is closed.
+    pub fn is_held(&self, channel: Channel) -> bool {
         self.state().gates.iter().any(|gate| gate.channel == channel)
     }
 
@@ -162,6 +176,16 @@ impl Outlet {
         self.wake.notified().await;
     }
 
+    /// Waits until the connection is to end. It may be given up waiting for: whoever is woken is woken all the same.
+    pub async fn ended(&self) -> Closing {
+        loop {
+            if let Some(closing) = self.closing() {
+                return closing;
+            }
+            self.ended.notified().await;
+        }
+    }
+
     /// Takes what there is to do; frames of at most so many bytes, or one.
     pub fn turn(&self, bytes: usize) -> Turn {
         let mut state = self.state();
@@ -171,6 +195,11 @@ impl Outlet {
             follow: std::mem::take(&mut state.follow),
             closing: state.closing,
         }
+    }
+
+    /// Takes all frames that wait.
+    pub fn waiting(&self) -> Vec<Utf8Bytes> {
+        self.state().queue.take(usize::MAX)
     }
 
     /// Why the connection is to end, once it is.
@@ -192,7 +221,6 @@ impl State {
         if queued.is_err() {
             self.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
         }
-        self.follow |= delivery.routing.follow;
     }
 }
 
@@ -235,6 +263,7 @@ impl Registry {
                 channels: Vec::new(),
             }),
             wake: Notify::new(),
+            ended: Notify::new(),
         });
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut devices = self.accounts.entry(account).or_default();
@@ -277,10 +306,17 @@ impl Registry {
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
     }
 
-    /// None of the account's connections listens any more, but for those whose gate is closed: they are about to read
-    /// a state that knows better, and [`Outlet::release`] looks for themselves in what they held.
+    /// None of the account's connections listens any more, and each looks again where it belongs: the word may be late,
+    /// and whoever has come back meanwhile must not stay deaf. Those whose gate is closed are about to read a state that
+    /// knows better; [`Outlet::release`] looks for their own departure in what they held.
     pub fn detach(&self, account: AccountId, channel: Channel) {
-        self.unsubscribe_where(channel, |other| other.account == account && !other.is_held(channel));
+        self.unsubscribe_where(channel, |other| {
+            let goes = other.account == account && !other.is_held(channel);
+            if goes {
+                other.follow();
+            }
+            goes
+        });
     }
 
     fn unsubscribe_where(&self, channel: Channel, goes: impl Fn(&Outlet) -> bool) {

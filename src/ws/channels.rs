@@ -156,7 +156,11 @@ impl Connection {
     /// gate is still closed then.
     pub(super) async fn follow(&mut self) -> Result<Option<(RoomView, Place)>> {
         let seat = rooms::current(&*self.app.db, self.caller.account).await?;
-        let listens = |room| self.app.hub.registry().listens(&self.outlet, Channel::Room(room));
+        // A gate that is still closed was left so by the user's own departure.
+        let listens = |room| {
+            let channel = Channel::Room(room);
+            self.app.hub.registry().listens(&self.outlet, channel) && !self.outlet.is_held(channel)
+        };
         if seat == self.room && seat.is_none_or(listens) {
             return Ok(None);
         }
@@ -164,11 +168,12 @@ impl Connection {
         let Some(room) = seat else { return Ok(None) };
         self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
         self.room = Some(room);
-        let picture = self.own_room(room).await?;
-        if picture.is_none() {
+        let picture = self.own_room(room).await;
+        // Without a picture the gate would stay closed.
+        if !matches!(picture, Ok(Some(_))) {
             self.leave_channel();
         }
-        Ok(picture)
+        picture
     }
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.
