@@ -42,7 +42,7 @@ fn routed(channel: Channel, off: u64, routing: Routing) -> Arc<Delivery> {
 }
 
 fn frames(outlet: &Outlet) -> Vec<String> {
-    outlet.turn().frames.iter().map(ToString::to_string).collect()
+    outlet.turn(usize::MAX).frames.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -91,12 +91,12 @@ async fn a_slow_reader_is_closed_and_harms_nobody() {
         assert_eq!(frames(&quick), [off.to_string()]);
     }
     slow.woken().await;
-    let turn = slow.turn();
+    let turn = slow.turn(usize::MAX);
     assert_eq!(turn.frames.len(), 2, "no gap before the close");
     assert_eq!(turn.closing.unwrap().reason, CloseReason::Slow);
-    slow.push("late".into());
+    registry.deliver(&event(ROOM, 6));
     assert!(frames(&slow).is_empty(), "nothing after the last word");
-    assert_eq!(quick.turn().closing, None);
+    assert_eq!(quick.turn(usize::MAX).closing, None);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_first_reason_to_close_counts() {
     let draining = Closing { reason: CloseReason::Draining, reconnect_ms: Some(700) };
     sumi.close(draining);
     sumi.close(Closing { reason: CloseReason::Slow, reconnect_ms: None });
-    assert_eq!(sumi.turn().closing, Some(draining));
+    assert_eq!(sumi.turn(usize::MAX).closing, Some(draining));
 }
 
 #[test]
@@ -114,8 +114,8 @@ fn a_move_asks_the_connection_once_to_look_where_it_belongs() {
     let registry = registry(2);
     let sumi = add(&registry, SUMI);
     sumi.deliver(&routed(OTHER, 1, Routing { follow: true, ..Routing::default() }));
-    assert!(sumi.turn().follow);
-    assert!(!sumi.turn().follow);
+    assert!(sumi.turn(usize::MAX).follow);
+    assert!(!sumi.turn(usize::MAX).follow);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_oldest_device_makes_room() {
     let registry = registry(2);
     let devices: Vec<_> = (1..=3).map(|session| registry.add(SUMI, SessionId(session), 2)).collect();
     let hana = registry.add(HANA, SessionId(4), 2);
-    let replaced = |outlet: &Outlet| outlet.turn().closing.map(|closing| closing.reason);
+    let replaced = |outlet: &Outlet| outlet.turn(usize::MAX).closing.map(|closing| closing.reason);
     assert_eq!(replaced(&devices[0]), Some(CloseReason::Replaced));
     assert_eq!((replaced(&devices[1]), replaced(&devices[2]), replaced(&hana)), (None, None, None));
 }
@@ -135,13 +135,16 @@ fn the_registry_knows_when_it_is_wrong() {
     assert!(registry.subscribe(&sumi, ROOM), "the first");
     assert!(!registry.subscribe(&hana, ROOM), "not the first");
     registry.check().unwrap();
-    registry.remove(&sumi);
+    registry.forget(&sumi);
+    registry.check().unwrap();
+    assert!(!registry.listens(&sumi, ROOM), "who is forgotten listens to nothing");
+    registry.subscribe(&sumi, ROOM);
     assert!(registry.check().is_err(), "a connection that is gone listens");
     registry.unsubscribe(&sumi, ROOM);
     registry.check().unwrap();
     registry.detach(HANA, ROOM);
     assert!(!registry.has_listeners(ROOM));
-    registry.remove(&hana);
+    registry.forget(&hana);
     assert!(registry.is_empty());
     registry.check().unwrap();
 }

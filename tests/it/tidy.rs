@@ -33,7 +33,7 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("people", &[FOUNDATION, PLATFORM]),
     ("product_keys", &[FOUNDATION, PLATFORM, &["app", "mail", "people"]]),
     ("friends", &[FOUNDATION, PLATFORM, &["app", "people"]]),
-    // REST shows a friend's e-mail whole, also in a room.
+    // How much a member's row shows depends on friendship.
     ("rooms", &[FOUNDATION, PLATFORM, &["app", "people", "friends"]]),
     ("timer", &[FOUNDATION, PLATFORM, &["app", "people"]]),
     // Deleting an account ends everything that it has elsewhere.
@@ -103,8 +103,7 @@ fn imports_point_down() {
 
 /// The first segment of everything that `text` takes from this crate.
 fn imports(text: &str) -> BTreeSet<String> {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-    let code: String = code.split_whitespace().collect();
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
     for root in ["crate::", "solgik::"] {
         for (start, _) in code.match_indices(root) {
@@ -120,7 +119,7 @@ fn imports(text: &str) -> BTreeSet<String> {
                     '}' if depth == 0 => break,
                     '}' => depth -= 1,
                     ',' if depth == 0 => expects = true,
-                    _ if expects => {
+                    _ if expects && !character.is_whitespace() => {
                         found.insert(word(&group[at..]));
                         expects = false;
                     }
@@ -139,7 +138,7 @@ fn word(text: &str) -> String {
 #[test]
 fn imports_are_read_as_they_are_written() {
     let text =
-        "use crate::{\n  app::{App, x},\n db, // crate::no\n};\nuse crate::error::Error; fn f() { crate::a::b() }";
+        "use crate::{\n  app::{App, x},\n db as d, // crate::no\n};\nuse crate::error::Error; fn f() { crate::a::b() }";
     assert_eq!(imports(text).into_iter().collect::<Vec<_>>(), ["a", "app", "db", "error"]);
 }
 
