@@ -15,7 +15,12 @@
 
 mod support;
 
+mod actors;
 mod broker_contract;
+mod cli_keys;
 mod foundation;
 mod outlets;
+mod product_keys;
+mod socket;
 mod tidy;
+mod timesetting;
