@@ -173,11 +173,6 @@ impl Hub {
         self.registry().unsubscribe(outlet, channel);
     }
 
-    /// None of the account's connections here listens to `channel` any more.
-    pub fn detach(&self, account: AccountId, channel: Channel) {
-        self.registry().detach(account, channel);
-    }
-
     /// Tells every instance that sessions have ended.
     pub async fn end_sessions(&self, account: AccountId, which: Which, reason: CloseReason) -> Result<()> {
         self.0.broker.tell(Control::SessionsEnded { account, which, reason }).await

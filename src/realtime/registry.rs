@@ -121,6 +121,12 @@ impl Outlet {
             return Err(Overflow);
         }
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
+            if delivery.routing.detach == Some(self.account.0) {
+                // Gone since the state was read: nothing more passes, and the connection looks where it belongs.
+                state.gates.push(Gate { channel, held: Vec::new() });
+                state.follow = true;
+                break;
+            }
             state.enqueue(delivery);
         }
         drop(state);
@@ -138,6 +144,10 @@ impl Outlet {
     pub fn close(&self, closing: Closing) {
         self.state().closing.get_or_insert(closing);
         self.wake.notify_one();
+    }
+
+    fn is_held(&self, channel: Channel) -> bool {
+        self.state().gates.iter().any(|gate| gate.channel == channel)
     }
 
     fn remember(&self, channel: Channel) {
@@ -267,9 +277,10 @@ impl Registry {
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
     }
 
-    /// None of the account's connections listens any more.
+    /// None of the account's connections listens any more, but for those whose gate is closed: they are about to read
+    /// a state that knows better, and [`Outlet::release`] looks for themselves in what they held.
     pub fn detach(&self, account: AccountId, channel: Channel) {
-        self.unsubscribe_where(channel, |other| other.account == account);
+        self.unsubscribe_where(channel, |other| other.account == account && !other.is_held(channel));
     }
 
     fn unsubscribe_where(&self, channel: Channel, goes: impl Fn(&Outlet) -> bool) {
