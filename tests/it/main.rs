@@ -15,6 +15,7 @@
 
 mod support;
 
+mod actors;
 mod broker_contract;
 mod cli_keys;
 mod foundation;
