@@ -17,10 +17,11 @@ use super::{
         memory::{Memory, MemoryBroker},
     },
     merge::Merge,
+    outlet::{Closing, Outlet},
     outqueue::Bounds,
     presence::Edge,
     protocol::{Channel, CloseReason, Event, Place},
-    registry::{Closing, Outlet, Registry},
+    registry::Registry,
 };
 use crate::{clock::Clock, config::Config, error::Result};
 

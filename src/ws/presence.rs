@@ -15,9 +15,9 @@ use crate::{
     realtime::{
         Channel, Event,
         merge::{self, Told},
+        outlet::Outlet,
         presence::Edge,
         protocol::events::OfflineReason,
-        registry::Outlet,
     },
     rooms,
 };

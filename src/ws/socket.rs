@@ -21,8 +21,8 @@ use tokio_tungstenite::{
 use crate::{
     config,
     realtime::{
+        outlet::{Closing, Outlet},
         protocol::{CloseReason, frames},
-        registry::{Closing, Outlet},
     },
 };
 
