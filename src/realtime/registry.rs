@@ -76,6 +76,8 @@ pub struct Outlet {
     pub session: SessionId,
     state: Mutex<State>,
     wake: Notify,
+    /// Apart from `wake`: whoever waits for the end must not swallow the word that there is something to write.
+    ended: Notify,
 }
 
 /// So much came while the gate was closed that it was not kept: read the state again.
@@ -98,8 +100,7 @@ impl Outlet {
             return;
         }
         state.enqueue(delivery);
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
     }
 
     /// Closes the gate of `channel`: what comes is held until the state it follows has been read.
@@ -123,8 +124,7 @@ impl Outlet {
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
             state.enqueue(delivery);
         }
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
         Ok(())
     }
 
@@ -136,8 +136,18 @@ impl Outlet {
 
     /// Ends the connection after what is queued; the first reason counts.
     pub fn close(&self, closing: Closing) {
-        self.state().closing.get_or_insert(closing);
+        let mut state = self.state();
+        state.closing.get_or_insert(closing);
+        self.wake(state);
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let ended = state.closing.is_some();
+        drop(state);
         self.wake.notify_one();
+        if ended {
+            self.ended.notify_one();
+        }
     }
 
     fn remember(&self, channel: Channel) {
@@ -150,6 +160,16 @@ impl Outlet {
     /// Waits until there is something to do.
     pub async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Waits until the connection is to end. It may be given up waiting for: whoever is woken is woken all the same.
+    pub async fn ended(&self) -> Closing {
+        loop {
+            if let Some(closing) = self.closing() {
+                return closing;
+            }
+            self.ended.notified().await;
+        }
     }
 
     /// Takes what there is to do; frames of at most so many bytes, or one.
@@ -225,6 +245,7 @@ impl Registry {
                 channels: Vec::new(),
             }),
             wake: Notify::new(),
+            ended: Notify::new(),
         });
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut devices = self.accounts.entry(account).or_default();
