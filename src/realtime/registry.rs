@@ -288,9 +288,13 @@ impl Registry {
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
     }
 
-    /// None of the account's connections listens any more.
+    /// None of the account's connections listens any more. Each of them looks again where it belongs: the account may
+    /// have returned before the word that it left was heard, and then a connection listens for good reason.
     pub fn detach(&self, account: AccountId, channel: Channel) {
         self.unsubscribe_where(channel, |other| other.account == account);
+        for outlet in self.of(account) {
+            outlet.follow();
+        }
     }
 
     fn unsubscribe_where(&self, channel: Channel, goes: impl Fn(&Outlet) -> bool) {
