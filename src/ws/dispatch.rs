@@ -91,8 +91,11 @@ impl Connection {
             Op::RoomEnter { room, password } => return self.enter(id, RoomId(room), password).await,
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
-                self.follow().await?;
-                frames::ok(id, &Left { room: left.0 })
+                if let Err(reason) = self.write(vec![frames::ok(id, &Left { room: left.0 })]).await {
+                    return Ok(Err(reason));
+                }
+                // Another device may have taken a seat elsewhere by now.
+                return Ok(self.refollow().await);
             }
             Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
             Op::RoomUnwatch {} => {
@@ -132,6 +135,7 @@ impl Connection {
         password: Option<String>,
     ) -> Result<Result<(), CloseReason>> {
         rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
+        self.catch_up().await?;
         // Whoever listens already gets the picture all the same: it asked for it.
         self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
