@@ -17,9 +17,11 @@ mod support;
 
 mod broker_contract;
 mod cli_keys;
+mod crash;
 mod foundation;
 mod outlets;
 mod product_keys;
+mod random;
 mod socket;
 mod tidy;
 mod timesetting;

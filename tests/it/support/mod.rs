@@ -5,11 +5,18 @@
 
 mod app;
 mod database;
+mod device;
 mod door;
 mod person;
+mod picture;
+mod seed;
 mod socket;
 
 pub use app::TestApp;
+pub use database::Scratch;
+pub use device::{Device, Gone};
 pub use door::{Door, Reply};
 pub use person::{PASSWORD, Person};
+pub use picture::Picture;
+pub use seed::{pick, seed};
 pub use socket::WsClient;
