@@ -137,6 +137,7 @@ impl Connection {
         password: Option<String>,
     ) -> Result<Result<(), CloseReason>> {
         rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
+        self.catch_up().await?;
         // Whoever listens already gets the picture all the same: it asked for it.
         self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
