@@ -113,6 +113,12 @@ pub async fn leave(app: &App, who: AccountId, room: Option<RoomId>) -> Result<Ro
     let tx = app.db.begin().await?;
     people::lock_one(&tx, who).await?;
     let sits_in = current(&*tx, who).await?;
+    if let Some(room) = room
+        && sits_in != Some(room)
+    {
+        // A room that isn't there is another answer than one in which somebody else sits.
+        store::get_room(&*tx, room).await?;
+    }
     let left = sits_in.filter(|sits_in| room.is_none_or(|room| room == *sits_in)).ok_or(ErrorCode::NotAMember)?;
     leave_in(&tx, who, ExitReason::Left, app.clock.now()).await?;
     tx.commit().await?;

@@ -185,6 +185,6 @@ impl Connection {
 /// A text that others will see.
 fn shown(field: &'static str, text: &str) -> Result<String> {
     let text = body::visible(text);
-    body::check_visible(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
+    body::check_visible_lines(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
     Ok(text)
 }
