@@ -49,6 +49,7 @@ pub mod friends;
 pub mod people;
 pub mod product_keys;
 pub mod rooms;
+pub mod study;
 pub mod timer;
 
 pub mod web;

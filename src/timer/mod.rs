@@ -3,6 +3,7 @@
 //! Promises that the database judges whether there is one already, and that a change is made to the setting that was
 //! read. It keeps the setting only; nothing runs.
 
+pub mod engine;
 pub mod plan;
 pub mod routes;
 mod store;

@@ -10,7 +10,7 @@ use solgik::error::ErrorCode;
 
 const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry"];
 const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http"];
-const FEATURES: &[&str] = &["people", "product_keys", "friends", "rooms", "timer", "accounts"];
+const FEATURES: &[&str] = &["people", "product_keys", "friends", "rooms", "study", "timer", "accounts"];
 
 /// Who may import whom: a line names only modules of lines above it, so that no circle can be written down.
 const IMPORTS: &[(&str, &[&[&str]])] = &[
@@ -35,9 +35,14 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("friends", &[FOUNDATION, PLATFORM, &["app", "people"]]),
     // How much a member's row shows depends on friendship.
     ("rooms", &[FOUNDATION, PLATFORM, &["app", "people", "friends"]]),
-    ("timer", &[FOUNDATION, PLATFORM, &["app", "people"]]),
+    ("study", &[FOUNDATION, PLATFORM, &["app", "people", "friends", "rooms"]]),
+    // What a timer runs is told in the room and written down.
+    ("timer", &[FOUNDATION, PLATFORM, &["app", "people", "rooms", "study"]]),
     // Deleting an account ends everything that it has elsewhere.
-    ("accounts", &[FOUNDATION, PLATFORM, &["app", "mail", "people", "product_keys", "friends", "rooms", "timer"]]),
+    (
+        "accounts",
+        &[FOUNDATION, PLATFORM, &["app", "mail", "people", "product_keys", "friends", "rooms", "study", "timer"]],
+    ),
     ("ws", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
     ("web", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
     ("server", &[FOUNDATION, PLATFORM, &["app", "mail"], FEATURES, &["ws", "web"]]),
