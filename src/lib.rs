@@ -7,7 +7,7 @@
 //! ```
 //! Features are rooms, the platform is the floor they stand on. No arrow runs back up and none runs in a circle; a
 //! repository test checks it. Features call a neighbour only through its operations, along
-//! `accounts → { product_keys, rooms, friends, timer } → people` and `rooms → friends`. A feature has the same three
+//! `accounts → { product_keys, timer } → study → rooms → friends → people → runs`, leaving out any in between. A feature has the same three
 //! files: `mod.rs` (operations), `routes.rs` (its REST door), `store.rs` (its private queries), and pure files named for
 //! their idea.
 //!
@@ -49,6 +49,7 @@ pub mod friends;
 pub mod people;
 pub mod product_keys;
 pub mod rooms;
+pub mod runs;
 pub mod study;
 pub mod timer;
 
