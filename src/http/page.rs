@@ -79,16 +79,17 @@ impl Page {
 
     /// The rows, of `total` altogether.
     pub fn with<T>(self, rows: Vec<T>, total: u64) -> Paged<T> {
-        Paged { rows, total, page: self }
+        Paged { rows, total, page: self, beside: () }
     }
 }
 
-/// The rows of one page with what is known of the others.
+/// The rows of one page with what is known of the others, and what stands beside them in the answer.
 #[derive(Debug)]
-pub struct Paged<T> {
+pub struct Paged<T, B = ()> {
     pub(super) rows: Vec<T>,
     pub(super) total: u64,
     page: Page,
+    pub(super) beside: B,
 }
 
 /// `"page"` beside the data.
@@ -100,6 +101,13 @@ pub(super) struct PageView {
 }
 
 impl<T> Paged<T> {
+    /// Puts the fields of `beside` next to the data.
+    pub fn beside<B>(self, beside: B) -> Paged<T, B> {
+        Paged { rows: self.rows, total: self.total, page: self.page, beside }
+    }
+}
+
+impl<T, B> Paged<T, B> {
     pub(super) fn view(&self) -> PageView {
         PageView { number: self.page.number, size: self.page.size, total: self.total }
     }

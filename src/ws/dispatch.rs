@@ -91,8 +91,13 @@ impl Connection {
             Op::RoomEnter { room, password } => return self.enter(id, RoomId(room), password).await,
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
-                self.follow().await?;
-                frames::ok(id, &Left { room: left.0 })
+                self.leave_channel();
+                // Another device may have entered somewhere meanwhile.
+                self.outlet.follow();
+                // What was said before comes before the answer: after it, nothing of the room does.
+                let mut frames = self.outlet.waiting();
+                frames.push(frames::ok(id, &Left { room: left.0 }));
+                return Ok(self.write(frames).await);
             }
             Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
             Op::RoomUnwatch {} => {
@@ -132,6 +137,7 @@ impl Connection {
         password: Option<String>,
     ) -> Result<Result<(), CloseReason>> {
         rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
+        self.catch_up().await?;
         // Whoever listens already gets the picture all the same: it asked for it.
         self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };

@@ -21,8 +21,8 @@ use tokio_tungstenite::{
 use crate::{
     config,
     realtime::{
+        outlet::{Closing, Outlet},
         protocol::{CloseReason, frames},
-        registry::{Closing, Outlet},
     },
 };
 
@@ -92,7 +92,7 @@ impl Socket {
         };
         tokio::select! {
             written = write => written.map_err(|_| CloseReason::Normal),
-            reason = closing(outlet) => Err(reason),
+            closing = outlet.ended() => Err(closing.reason),
             () = tokio::time::sleep(patience) => Err(CloseReason::NoAnswer),
         }
     }
@@ -127,15 +127,5 @@ impl Socket {
             Ok(Err(error)) => tracing::trace!(%error, "the peer left before goodbye"),
             Err(_) => tracing::trace!("the peer did not answer goodbye"),
         }
-    }
-}
-
-/// Waits until `outlet` is to end.
-async fn closing(outlet: &Outlet) -> CloseReason {
-    loop {
-        if let Some(closing) = outlet.closing() {
-            return closing.reason;
-        }
-        outlet.woken().await;
     }
 }
