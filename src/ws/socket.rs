@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -118,7 +118,16 @@ impl Socket {
                 self.stream.send(Message::Text(frames::bye(reason, reconnect_ms))).await?;
             }
             self.stream.close(Some(frame)).await?;
-            while self.stream.next().await.is_some_and(|heard| heard.is_ok()) {}
+            while let Some(heard) = self.stream.next().await {
+                if heard.is_err() {
+                    // What can't be read as frames is read as bytes: a connection that is dropped with something
+                    // unread is reset, and the reset can overtake what was just said.
+                    let io = self.stream.get_mut();
+                    io.shutdown().await?;
+                    tokio::io::copy(io, &mut tokio::io::sink()).await?;
+                    break;
+                }
+            }
             Ok::<_, Error>(())
         };
         let patience = if reason == CloseReason::Slow { SLOW_GOODBYE } else { GOODBYE };
