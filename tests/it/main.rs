@@ -17,9 +17,12 @@ mod support;
 
 mod broker_contract;
 mod cli_keys;
+mod closes;
 mod foundation;
+mod frames;
 mod outlets;
 mod product_keys;
+mod promises;
 mod socket;
 mod tidy;
 mod timesetting;
