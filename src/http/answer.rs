@@ -28,26 +28,30 @@ impl<T> Answer<T> {
 }
 
 #[derive(Serialize)]
-struct Success<T, P> {
+struct Success<T, P, B> {
     status: &'static str,
     data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     msg: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<P>,
+    #[serde(flatten)]
+    beside: B,
 }
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        json(StatusCode::OK, &Success { status: "OK", data: self.data, msg: self.msg, page: None::<()> })
+        let page = None::<()>;
+        json(StatusCode::OK, &Success { status: "OK", data: self.data, msg: self.msg, page, beside: () })
     }
 }
 
-impl<T: Serialize> IntoResponse for Paged<T> {
+impl<T: Serialize, B: Serialize> IntoResponse for Paged<T, B> {
     fn into_response(self) -> Response {
         let (link, total) = (self.link(), self.total);
-        let page = Some(self.view());
-        let mut response = json(StatusCode::OK, &Success { status: "OK", data: self.rows, msg: None, page });
+        let success =
+            Success { status: "OK", page: Some(self.view()), data: self.rows, msg: None, beside: self.beside };
+        let mut response = json(StatusCode::OK, &success);
         response.headers_mut().insert("x-total-count", HeaderValue::from(total));
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LINK, link);

@@ -12,9 +12,11 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::{connection::Connection, picture};
 use crate::{
     error::{ErrorCode, Result},
+    outbox,
     realtime::{
         Channel, CloseReason, Place,
         broker::Delivery,
+        outlet::Closing,
         protocol::{events::RoomView, frames, ops::Since},
     },
     rooms,
@@ -153,23 +155,46 @@ impl Connection {
     }
 
     /// Listens to the room in which the user sits now. Answers its picture if that is another one than before; the
-    /// gate is still closed then.
+    /// gate is still closed then, and every move up to the picture has been written: a client forgets a room's picture
+    /// when it hears of a move elsewhere, and an older word must not make it forget a newer picture.
     pub(super) async fn follow(&mut self) -> Result<Option<(RoomView, Place)>> {
-        let seat = rooms::current(&*self.app.db, self.caller.account).await?;
-        let listens = |room| self.app.hub.registry().listens(&self.outlet, Channel::Room(room));
-        if seat == self.room && seat.is_none_or(listens) {
-            return Ok(None);
-        }
-        self.leave_channel();
-        let Some(room) = seat else { return Ok(None) };
-        self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
-        self.room = Some(room);
-        let picture = self.own_room(room).await;
-        // Without a picture the gate would stay closed.
-        if !matches!(picture, Ok(Some(_))) {
+        loop {
+            let seat = rooms::current(&*self.app.db, self.caller.account).await?;
+            // A gate that is still closed was left so by the user's own departure.
+            let listens = |room| {
+                let channel = Channel::Room(room);
+                self.app.hub.registry().listens(&self.outlet, channel) && !self.outlet.is_held(channel)
+            };
+            if seat == self.room && seat.is_none_or(listens) {
+                return Ok(None);
+            }
+            self.leave_channel();
+            let Some(room) = seat else { return Ok(None) };
+            self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
+            self.room = Some(room);
+            let picture = self.own_room(room).await;
+            // Without a picture nobody would open the gate.
+            if !matches!(picture, Ok(Some(_))) {
+                self.leave_channel();
+            }
+            let picture = picture?;
+            if !self.catch_up().await? {
+                return Ok(picture);
+            }
             self.leave_channel();
         }
-        picture
+    }
+
+    /// Writes everything that waits, and with it every move that is committed; says whether there was one.
+    pub(super) async fn catch_up(&mut self) -> Result<bool> {
+        let own = Channel::User(self.caller.account);
+        outbox::flush(&*self.app.db, &self.app.hub, &[own]).await?;
+        let turn = self.outlet.turn(usize::MAX);
+        if let Err(reason) = self.write(turn.frames).await {
+            // The next turn ends the connection.
+            self.outlet.close(Closing { reason, reconnect_ms: None });
+        }
+        Ok(turn.follow)
     }
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.

@@ -23,12 +23,12 @@ use crate::{
     locale::Locale,
     realtime::{
         CloseReason,
+        outlet::{Closing, Outlet},
         protocol::{
             events::CountView,
             frames,
             ops::{self, Incoming},
         },
-        registry::{Closing, Outlet},
     },
 };
 

@@ -134,6 +134,7 @@ impl Connection {
         password: Option<String>,
     ) -> Result<Result<(), CloseReason>> {
         rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
+        self.catch_up().await?;
         // Whoever listens already gets the picture all the same: it asked for it.
         self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
@@ -181,6 +182,6 @@ impl Connection {
 /// A text that others will see.
 fn shown(field: &'static str, text: &str) -> Result<String> {
     let text = body::visible(text);
-    body::check_visible(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
+    body::check_visible_lines(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
     Ok(text)
 }

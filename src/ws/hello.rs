@@ -55,15 +55,13 @@ impl Connection {
         app.auth.check_session(self.caller.account, self.caller.session).await?;
         let own = Channel::User(self.caller.account);
         app.hub.subscribe(&self.outlet, own).await?;
-        self.room = rooms::current(&*app.db, self.caller.account).await?;
-        if let Some(room) = self.room {
-            app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
-        }
         presence::connected(&app, &self.outlet).await?;
         let account = people::get(&*app.db, self.caller.account).await?;
         let (mut channels, mut missed) = (Channels::new(), Vec::new());
         let (user, place) = picture::user(&app, self.caller.account).await?;
         self.place(own, place, &known.since, &mut channels, &mut missed).await?;
+        // After the own channel's place: a move that is committed later is told there, and followed.
+        self.room = rooms::current(&*app.db, self.caller.account).await?;
         let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
         let hello = Hello {
             session: self.caller.session.0,
@@ -96,6 +94,7 @@ impl Connection {
     ) -> Result<Option<HelloRoom>> {
         let Some(room) = self.room else { return Ok(None) };
         let channel = Channel::Room(room);
+        self.app.hub.subscribe(&self.outlet, channel).await?;
         if let Some((events, place)) = self.missed(channel, since).await? {
             missed.extend(events);
             channels.insert(channel, ChannelView { place, recovered: Some(true) });

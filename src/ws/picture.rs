@@ -2,8 +2,8 @@
 //!
 //! Promises that a picture contains exactly the committed changes up to its place. It is read between two looks at the
 //! channel; if a change was said meanwhile, or is committed but unsaid, it is read again, at last under the lock of the
-//! row that serialises the channel. Presence is read after the place: an edge that follows the place may already be in
-//! the picture, and telling it again changes nothing.
+//! row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
+//! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
 use entity::{AccountId, RoomId};
 use serde::Serialize;
@@ -71,7 +71,7 @@ where
         }
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
-            return Ok((state, after.place));
+            return Ok((state, before.place));
         }
     }
     // Too busy to be caught standing still: nobody changes it while its row is locked.
@@ -81,8 +81,8 @@ where
         Channel::User(account) => people::lock_one(&tx, account).await.map(|_| ())?,
     }
     outbox::flush(&*app.db, &app.hub, &[channel]).await?;
-    let state = read().await?;
     let place = app.hub.standing(channel).await?.place;
+    let state = read().await?;
     drop(tx);
     Ok((state, place))
 }

@@ -21,8 +21,8 @@ use tokio_tungstenite::{
 use crate::{
     config,
     realtime::{
+        outlet::{Closing, Outlet},
         protocol::{CloseReason, frames},
-        registry::{Closing, Outlet},
     },
 };
 
@@ -118,16 +118,12 @@ impl Socket {
                 self.stream.send(Message::Text(frames::bye(reason, reconnect_ms))).await?;
             }
             self.stream.close(Some(frame)).await?;
-            while let Some(heard) = self.stream.next().await {
-                if heard.is_err() {
-                    // What can't be read as frames is read as bytes: a connection that is dropped with something
-                    // unread is reset, and the reset can overtake what was just said.
-                    let io = self.stream.get_mut();
-                    io.shutdown().await?;
-                    tokio::io::copy(io, &mut tokio::io::sink()).await?;
-                    break;
-                }
-            }
+            while self.stream.next().await.is_some_and(|heard| heard.is_ok()) {}
+            // What can't be read as frames is read as bytes: a connection that is dropped with something unread is
+            // reset, and the reset can overtake what was just said.
+            let io = self.stream.get_mut();
+            io.shutdown().await?;
+            tokio::io::copy(io, &mut tokio::io::sink()).await?;
             Ok::<_, Error>(())
         };
         let patience = if reason == CloseReason::Slow { SLOW_GOODBYE } else { GOODBYE };

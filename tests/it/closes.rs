@@ -4,7 +4,7 @@
 //! `promises.rs` and `socket.rs` have them too. 4009 is reserved: an instance that is full refuses by HTTP.
 
 use serde_json::{Value, json};
-use solgik::realtime::{CloseReason, broker::Which};
+use solgik::realtime::CloseReason;
 
 use super::promises::sign_out;
 use crate::support::{Raw, TestApp, WsClient, frame};
@@ -200,7 +200,7 @@ async fn close_4503_the_session_ends() {
     let app = TestApp::start().await;
     let sumi = app.person("수미").await;
     let mut socket = greeted(sumi.connect().await).await;
-    sign_out(&app, &sumi).await;
+    sign_out(&sumi).await;
     said(&socket.expect_close().await, CloseReason::SessionEnded);
     app.stop().await;
 }
@@ -226,8 +226,7 @@ async fn close_4505_the_account_is_gone() {
     let app = TestApp::start().await;
     let sumi = app.person("수미").await;
     let mut socket = greeted(sumi.connect().await).await;
-    let caller = app.app.auth.check(&sumi.token).await.unwrap();
-    app.app.hub.end_sessions(caller.account, Which::All, CloseReason::AccountDeleted).await.unwrap();
+    sumi.delete(&format!("/accounts/{}/", sumi.id)).await.ok();
     said(&socket.expect_close().await, CloseReason::AccountDeleted);
     app.stop().await;
 }

@@ -15,8 +15,11 @@
 
 mod support;
 
+mod accounts;
+mod actors;
 mod broker_contract;
 mod cli_keys;
+mod cli_user;
 mod closes;
 mod foundation;
 mod frames;

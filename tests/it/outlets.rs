@@ -9,9 +9,10 @@ use solgik::{
     realtime::{
         Channel, CloseReason, Event, Hub, Place,
         broker::Delivery,
+        outlet::{Closing, Outlet, Overflow},
         outqueue::Bounds,
         protocol::events::{ExitReason, Routing},
-        registry::{Closing, Outlet, Overflow, Registry},
+        registry::Registry,
     },
 };
 

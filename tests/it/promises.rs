@@ -7,12 +7,11 @@ use entity::{AccountId, RoomId};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use solgik::{
-    auth::sessions,
     clock,
-    realtime::{Channel, CloseReason, Event, broker::Which, protocol::events::OfflineReason},
+    realtime::{Channel, Event, protocol::events::OfflineReason},
 };
 
-use crate::support::{PING, Person, Picture, Raw, TEXT, TestApp, WsClient};
+use crate::support::{PING, Person, Picture, Raw, TEXT, TestApp, WsClient, frame};
 
 /// A socket opened by a first message that says where the client stands.
 async fn resume(app: &TestApp, person: &Person, since: &Value) -> (WsClient, Value) {
@@ -22,14 +21,9 @@ async fn resume(app: &TestApp, person: &Person, since: &Value) -> (WsClient, Val
     (socket, hello)
 }
 
-/// Ends the sign-in that `person`'s token belongs to, as signing out does.
-pub async fn sign_out(app: &TestApp, person: &Person) {
-    let caller = app.app.auth.check(&person.token).await.unwrap();
-    let which = Which::One(caller.session);
-    let tx = app.app.db.begin().await.unwrap();
-    sessions::end(&tx, caller.account, which).await.unwrap();
-    tx.commit_quietly().await.unwrap();
-    app.app.hub.end_sessions(caller.account, which, CloseReason::SessionEnded).await.unwrap();
+/// Ends the sign-in that `person`'s token belongs to.
+pub async fn sign_out(person: &Person) {
+    person.post("/rest-auth/logout/", json!({})).await.bare(200);
 }
 
 /// Says so many words in `room`, past the door, where nothing waits for a reader.
@@ -365,23 +359,25 @@ async fn signing_out_and_deletion_are_told_at_once() {
     laptop.hello().await;
     watcher.expect("presence.online").await;
     watcher.expect("friend.online").await;
-    sign_out(&app, &sumi).await;
+    sign_out(&sumi).await;
     assert_eq!(phone.expect_close().await.0, 4503);
     watcher.expect_silence().await;
-    sign_out(&app, &again).await;
+    sign_out(&again).await;
     assert_eq!(laptop.expect_close().await.0, 4503);
     let offline = watcher.expect("presence.offline").await;
     assert_eq!(offline["d"]["reason"], "logout");
     assert_eq!(watcher.expect("friend.offline").await["d"], offline["d"]);
 
-    let mut device = sumi.signed_in_again(&app.app).await.connect().await;
+    let back = sumi.signed_in_again(&app.app).await;
+    let mut device = back.connect().await;
     device.hello().await;
     watcher.expect("presence.online").await;
     watcher.expect("friend.online").await;
-    app.app.hub.end_sessions(AccountId(sumi.id), Which::All, CloseReason::AccountDeleted).await.unwrap();
+    back.delete(&format!("/accounts/{}/", sumi.id)).await.ok();
     assert_eq!(device.expect_close().await.0, 4505);
-    assert_eq!(watcher.expect("presence.offline").await["d"]["reason"], "logout");
-    watcher.expect("friend.offline").await;
+    let exited = watcher.expect("room.exited").await;
+    assert_eq!((&exited["d"]["user"], &exited["d"]["reason"]), (&json!(sumi.id), &json!("deleted")));
+    assert_eq!(watcher.expect("friend.removed").await["d"]["user"], sumi.id);
     watcher.expect_silence().await;
     app.stop().await;
 }
@@ -534,7 +530,7 @@ async fn a_sessions_end_closes_its_sockets_and_no_others() {
     for socket in [&mut one, &mut two, &mut other] {
         socket.hello().await;
     }
-    sign_out(&app, &sumi).await;
+    sign_out(&sumi).await;
     for mut socket in [one, two] {
         assert_eq!(socket.expect_close().await, (4503, json!({"code": 4503, "reason": "session_ended"})));
     }
@@ -593,11 +589,11 @@ async fn a_heartbeat_that_is_answered_is_followed_by_the_next() {
     let mut raw = Raw::connect(&sumi, "/ws").await;
     for _ in 0..3 {
         assert_eq!(raw.next().await, (TEXT, b"{}".to_vec()));
-        raw.send(&crate::support::frame(0x81, b"{}")).await;
+        raw.send(&frame(0x81, b"{}")).await;
     }
     assert_eq!(raw.next().await, (TEXT, b"{}".to_vec()));
     // Any message is a sign of life.
-    raw.send(&crate::support::frame(0x81, br#"{"id":1,"op":"whoami"}"#)).await;
+    raw.send(&frame(0x81, br#"{"id":1,"op":"whoami"}"#)).await;
     assert_eq!(raw.message().await["id"], 1);
     assert_eq!(raw.next().await, (TEXT, b"{}".to_vec()));
     app.stop().await;
@@ -611,7 +607,7 @@ async fn pings_take_the_heartbeats_place_where_they_are_asked_for() {
     for _ in 0..2 {
         let (kind, payload) = raw.next().await;
         assert_eq!(kind, PING);
-        raw.send(&crate::support::frame(0x8a, &payload)).await;
+        raw.send(&frame(0x8a, &payload)).await;
     }
     assert_eq!(raw.next().await.0, PING);
     assert_eq!(raw.expect_close_after_pings().await, (4006, json!({"code": 4006, "reason": "no_answer"})));

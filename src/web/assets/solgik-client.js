@@ -30,7 +30,6 @@ const BACKOFF_CAP_MS = 30_000;
 const STEADY_MS = 10_000; // a connection that lived this long starts the back-off afresh
 const OPENING_MS = 10_000; // from dialling to hello
 const ANSWER_MS = 15_000; // from a call to its answer
-const SNAPSHOT_MS = 1_000; // from a move into a room to the room's snapshot
 const SYNC_MS = 5_000; // a sync that brought nothing may be asked again
 const REMEMBERED_EIDS = 256;
 const NOWHERE = Object.freeze({ epoch: '', off: 0 }); // a position that no server can honour
@@ -71,7 +70,7 @@ export class SolgikClient {
   #positions = new Map(); // channel → {epoch, off}
   #syncing = new Map(); // channel → when it was asked
   #eids = new Set();
-  #pending = new Map(); // call id → {op, d, resolve, reject, timer}
+  #pending = new Map(); // call id → {op, resolve, reject, timer}
   #listeners = new Map();
   #watched = [];
   #nextId = 1;
@@ -117,7 +116,7 @@ export class SolgikClient {
     const id = this.#nextId++ >>> 0;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#settle({ id, err: { code: 'timeout' } }), ANSWER_MS);
-      this.#pending.set(id, { op, d, resolve, reject, timer });
+      this.#pending.set(id, { op, resolve, reject, timer });
       this.#send({ id, op, d });
     });
   }
@@ -280,9 +279,7 @@ export class SolgikClient {
   }
 
   #event(message) {
-    if (!this.#isNext(message)) return;
-    this.#apply(message);
-    if (message.ev === 'room.moved' && message.d.room !== null) this.#expectRoom(message.d.room);
+    if (this.#isNext(message)) this.#apply(message);
   }
 
   /** Exactly once and in order; whatever is missing is asked for. */
@@ -320,21 +317,8 @@ export class SolgikClient {
     }
   }
 
-  /** A move into a room is followed by its snapshot; were it not, ask. */
-  #expectRoom(id) {
-    const ch = `room:${id}`;
-    setTimeout(() => {
-      if (this.#expectedRoom === id && this.status === 'open' && !this.#positions.has(ch)) {
-        this.#sync(ch, NOWHERE);
-      }
-    }, SNAPSHOT_MS);
-    this.#expectedRoom = id;
-  }
-  #expectedRoom = null;
-
   #apply(message) {
     this.picture = reduce(this.picture, message);
-    if (message.ev === 'room.moved' && message.d.room === null) this.#expectedRoom = null;
     for (const ch of this.#positions.keys()) {
       const isRoom = ch.startsWith('room:');
       if (isRoom && ch !== `room:${this.picture.room?.id}`) this.#positions.delete(ch);
@@ -350,9 +334,13 @@ export class SolgikClient {
     this.#pending.delete(id);
     clearTimeout(call.timer);
     if (err) return call.reject(toError(err));
-    // The answer moves this device; `room.moved` tells the others (and does no harm here).
+    // The answer moves this device and brings the room; `room.moved` and a snapshot do the same for the others.
     if (call.op === 'room.leave') this.#event({ ev: 'room.moved', d: { room: null } });
-    if (call.op === 'room.enter') this.#event({ ev: 'room.moved', d: { room: call.d.room } });
+    if (call.op === 'room.enter') {
+      for (const [ch, place] of Object.entries(ok.channels)) {
+        this.#snapshot({ ev: 'snapshot', ch, d: { ...place, room: ok.room } });
+      }
+    }
     call.resolve(ok);
   }
 

@@ -100,6 +100,8 @@ impl TestApp {
         ended.expect("the server panicked").expect("the server failed");
         self.check();
         assert!(self.app.hub.registry().is_empty(), "the server ended and somebody is connected");
+        // A database that nobody uses is dropped at once.
+        self.app.db.close_by_ref().await.unwrap();
     }
 
     /// What must hold at every moment.

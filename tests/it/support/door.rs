@@ -28,7 +28,7 @@ impl Door {
     }
 
     /// The same door with a token in hand.
-    pub(super) fn with_token(&self, token: &str) -> Self {
+    pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
