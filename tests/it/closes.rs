@@ -49,6 +49,7 @@ async fn threat_12_1009_pieces_are_counted_together() {
         raw.send(&frame(first, &piece)).await;
     }
     said(&raw.expect_close().await, CloseReason::TooBig);
+    drop(raw);
     app.stop().await;
 }
 
@@ -64,6 +65,7 @@ async fn threat_12_1009_reaches_who_is_still_sending() {
     megabyte.resize(megabyte.len() + (1 << 20), b' ');
     raw.send(&megabyte).await;
     said(&raw.expect_close().await, CloseReason::TooBig);
+    drop(raw);
     app.stop().await;
 }
 

@@ -74,6 +74,7 @@ async fn what_is_not_this_protocol_ends_the_connection() {
     assert_eq!(state(&sumi, room).await, before);
     watcher.send(&frame(FIN | TEXT, br#"{"id":2,"op":"whoami"}"#)).await;
     assert_eq!(watcher.message().await["ok"]["room"], room, "another connection never noticed");
+    drop(watcher);
     app.stop().await;
 }
 
@@ -195,6 +196,7 @@ async fn what_is_only_wrong_is_answered_and_the_connection_lives_on() {
     let answer = raw.message().await;
     assert_eq!((&answer["id"], &answer["ok"]["room"]), (&json!(9), &json!(room)));
     assert_eq!(state(&sumi, room).await, before);
+    drop(raw);
     app.stop().await;
 }
 
@@ -216,5 +218,6 @@ async fn frames_in_pieces_and_pings_between_them_are_fine() {
         answered |= message["ok"] == json!({"text": "수학"});
         told |= message["ev"] == "goal.changed" && message["ch"] == format!("room:{room}");
     }
+    drop(raw);
     app.stop().await;
 }
