@@ -208,7 +208,7 @@ impl Connection {
         }
         let mut frames = vec![frames::ok(id, &Synced { channels: &channels })];
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
-        if let Err(reason) = self.write(frames).await {
+        if let Err(reason) = self.answer(frames).await {
             return Ok(Err(reason));
         }
         for (channel, line) in &channels {

@@ -137,6 +137,14 @@ impl Connection {
         self.socket.write(frames, &self.outlet).await
     }
 
+    /// Writes an answer behind what was said before it: after `room.leave` nothing of the room comes any more, and a
+    /// client that asks "anything new?" is not told "no" too early.
+    pub(super) async fn answer(&mut self, answer: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
+        let mut frames = self.outlet.waiting();
+        frames.extend(answer);
+        self.write(frames).await
+    }
+
     /// Writes what waits, then does whatever comes first.
     async fn turn(&mut self) -> Result<(), CloseReason> {
         let turn = self.outlet.turn(CHUNK);
@@ -187,7 +195,7 @@ impl Connection {
             (_, Incoming::Alive) => Ok(()),
             (Verdict::TooMany, Incoming::Request(request)) => {
                 let error = Error::retry(ErrorCode::TooManyRequests, Duration::from_secs(1));
-                self.write(vec![frames::err(request.id, &error, self.locale)]).await
+                self.answer(vec![frames::err(request.id, &error, self.locale)]).await
             }
             (Verdict::Fine, Incoming::Request(request)) => self.dispatch(request).await,
         }

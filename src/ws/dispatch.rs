@@ -77,7 +77,7 @@ impl Connection {
                 if let Error::Internal(error) = &error {
                     tracing::error!(error = format!("{error:#}"), "an operation failed");
                 }
-                self.write(vec![frames::err(id, &error, self.locale)]).await
+                self.answer(vec![frames::err(id, &error, self.locale)]).await
             }
         }
     }
@@ -94,10 +94,7 @@ impl Connection {
                 self.leave_channel();
                 // Another device may have entered somewhere meanwhile.
                 self.outlet.follow();
-                // What was said before comes before the answer: after it, nothing of the room does.
-                let mut frames = self.outlet.waiting();
-                frames.push(frames::ok(id, &Left { room: left.0 }));
-                return Ok(self.write(frames).await);
+                frames::ok(id, &Left { room: left.0 })
             }
             Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
             Op::RoomUnwatch {} => {
@@ -117,7 +114,7 @@ impl Connection {
             Op::FriendRemove { user } => self.befriend(id, user, Action::Remove).await?,
             Op::Whoami {} => self.whoami(id).await?,
         };
-        Ok(self.write(vec![answer]).await)
+        Ok(self.answer(vec![answer]).await)
     }
 
     async fn refresh(&mut self, id: Option<u32>, token: &str) -> Result<Utf8Bytes> {
@@ -143,7 +140,7 @@ impl Connection {
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
         let channel = Channel::Room(RoomId(view.id));
         let channels = Channels::from([(channel, place.clone().into())]);
-        if let Err(reason) = self.write(vec![frames::ok(id, &Entered { room: view, channels })]).await {
+        if let Err(reason) = self.answer(vec![frames::ok(id, &Entered { room: view, channels })]).await {
             return Ok(Err(reason));
         }
         Ok(self.release(channel, &place).await)
