@@ -103,11 +103,13 @@ impl Outlet {
         self.wake(state);
     }
 
-    /// Closes the gate of `channel`: what comes is held until the state it follows has been read.
+    /// Closes the gate of `channel`: what comes is held until the state it follows has been read. What a closed gate
+    /// holds already stays: whether it is older is found out when the gate is opened.
     pub fn hold(&self, channel: Channel) {
         let mut state = self.state();
-        state.gates.retain(|gate| gate.channel != channel);
-        state.gates.push(Gate { channel, held: Vec::new() });
+        if state.gates.iter().all(|gate| gate.channel != channel) {
+            state.gates.push(Gate { channel, held: Vec::new() });
+        }
     }
 
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
@@ -119,13 +121,27 @@ impl Outlet {
         if gate.held.len() > GATE || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch) {
             gate.held.clear();
             state.gates.push(gate);
+            // A move may have been among what was not kept.
+            state.follow = true;
             return Err(Overflow);
         }
-        for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
-            state.enqueue(delivery);
+        for delivery in &gate.held {
+            if delivery.place.off > place.off {
+                state.enqueue(delivery);
+            } else {
+                // The client knows; whether the connection does is another question.
+                state.follow |= delivery.routing.follow;
+            }
         }
         self.wake(state);
         Ok(())
+    }
+
+    /// The offsets of the user's moves that a closed gate holds.
+    pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
+        let state = self.state();
+        let held = state.gates.iter().filter(|gate| gate.channel == channel).flat_map(|gate| &gate.held);
+        held.filter(|delivery| delivery.routing.follow).map(|delivery| delivery.place.off).collect()
     }
 
     /// Asks the connection to look again which room it belongs to.
@@ -284,7 +300,10 @@ impl Registry {
 
     /// No longer listens.
     pub fn unsubscribe(&self, outlet: &Outlet, channel: Channel) {
-        outlet.state().channels.retain(|listened| *listened != channel);
+        let mut state = outlet.state();
+        state.channels.retain(|listened| *listened != channel);
+        state.gates.retain(|gate| gate.channel != channel);
+        drop(state);
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
     }
 

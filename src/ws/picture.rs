@@ -27,6 +27,9 @@ const TRIES: usize = 3;
 pub(super) struct UserView {
     pub(super) friends: Vec<FriendView>,
     pub(super) requests: Vec<RequestView>,
+    /// Where the user sits. The room's picture says it to the client.
+    #[serde(skip)]
+    pub(super) seat: Option<RoomId>,
 }
 
 /// A room with its members and who is online, and its place.
@@ -40,12 +43,13 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     Ok((view, place))
 }
 
-/// A user's friends, who of them is online, and requests; and the place.
+/// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
     let read = || async {
         Ok(UserView {
             friends: friends::friend_views(&*app.db, id).await?,
             requests: friends::request_views(&*app.db, id).await?,
+            seat: rooms::current(&*app.db, id).await?,
         })
     };
     let (mut view, place) = consistent(app, Channel::User(id), read).await?;
