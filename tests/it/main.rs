@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::print_stdout, reason = "a test that fails shows what it printed")]
 #![allow(unreachable_pub, reason = "nothing is reachable from outside of a test binary")]
 
 mod support;

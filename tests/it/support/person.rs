@@ -53,7 +53,7 @@ impl Person {
         Self::new(account.id, token, email, first_name, door)
     }
 
-    pub(super) async fn sign_up(door: &Door, first_name: &str, number: u32) -> Self {
+    pub async fn sign_up(door: &Door, first_name: &str, number: u32) -> Self {
         let email = email(number);
         let body = json!({
             "email": email, "password1": PASSWORD, "password2": PASSWORD,
