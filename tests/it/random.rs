@@ -13,7 +13,7 @@ use entity::outbox;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
-use solgik::realtime::Channel;
+use solgik::{clock::Clock, realtime::Channel};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::support::{Device, Gone, PASSWORD, Person, Reply, TestApp, pick, seed};
@@ -22,6 +22,10 @@ const PEOPLE: usize = 12;
 const MOST_DEVICES: usize = 3;
 const ROOMS: usize = 5;
 const STEPS: usize = 30;
+
+/// Sessions of a device, one after the other. They begin before time flies: a token is not good before its machine's
+/// clock says so.
+const SESSIONS: usize = 3;
 
 /// How long it may take until everybody has heard everything.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -42,6 +46,8 @@ struct World {
     people: Vec<Person>,
     rooms: Mutex<Vec<i64>>,
     cheers: AtomicU64,
+    /// Where losses are told, time flies: a grace ends while others act.
+    clock: Option<Clock>,
 }
 
 impl World {
@@ -60,15 +66,15 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_knows_the_same_where_losses_are_silent() {
-    run(&[("presence.grace_secs", "15")]).await;
+    run(&[("presence.grace_secs", "15")], false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_knows_the_same_where_losses_are_told() {
-    run(&[("presence.grace_secs", "1")]).await;
+    run(&[("presence.grace_secs", "1")], true).await;
 }
 
-async fn run(settings: &[(&str, &str)]) {
+async fn run(settings: &[(&str, &str)], time_flies: bool) {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let app = TestApp::with(settings).await;
@@ -76,17 +82,25 @@ async fn run(settings: &[(&str, &str)]) {
     for number in 0..PEOPLE {
         people.push(app.person(&format!("수미{number}")).await);
     }
-    let world = Arc::new(World { people, rooms: Mutex::default(), cheers: AtomicU64::new(0) });
+    let clock = time_flies.then(|| app.app.clock.clone());
+    let world = Arc::new(World { people, rooms: Mutex::default(), cheers: AtomicU64::new(0), clock });
     for owner in &world.people[..ROOMS] {
         let room = owner.post("/rooms/", json!({"name": "방"})).await.ok();
         world.add_room(room["id"].as_i64().unwrap());
     }
-    let mut lives = JoinSet::new();
+    let mut newborn = Vec::new();
     for owner in 0..PEOPLE {
-        for number in 0..random.random_range(1..=MOST_DEVICES) {
-            let random = StdRng::seed_from_u64(seed ^ ((owner * MOST_DEVICES + number) as u64) << 32);
-            lives.spawn(live(Arc::clone(&world), owner, random));
+        for _ in 0..random.random_range(1..=MOST_DEVICES) {
+            let mut tokens = Vec::new();
+            for _ in 0..SESSIONS {
+                tokens.push(sign_in(&world.people[owner]).await);
+            }
+            newborn.push((owner, tokens, StdRng::seed_from_u64(random.random())));
         }
+    }
+    let mut lives = JoinSet::new();
+    for (owner, tokens, random) in newborn {
+        lives.spawn(live(Arc::clone(&world), owner, tokens, random));
     }
     let mut devices = lives.join_all().await;
     for (owner, device) in &mut devices {
@@ -131,10 +145,10 @@ async fn wait_until_quiet(app: &TestApp, devices: &mut [(usize, Device)]) {
 }
 
 /// One device's life.
-async fn live(world: Arc<World>, owner: usize, mut random: StdRng) -> (usize, Device) {
-    let mut device = Device::new(sign_in(&world.people[owner]).await);
+async fn live(world: Arc<World>, owner: usize, mut tokens: Vec<String>, mut random: StdRng) -> (usize, Device) {
+    let mut device = Device::new(tokens.pop().unwrap());
     for _ in 0..STEPS {
-        step(&world, &world.people[owner], &mut device, &mut random).await;
+        step(&world, &world.people[owner], &mut device, &mut tokens, &mut random).await;
     }
     (owner, device)
 }
@@ -144,8 +158,16 @@ async fn sign_in(me: &Person) -> String {
     answer["token"].as_str().unwrap().to_owned()
 }
 
-async fn step(world: &World, me: &Person, device: &mut Device, random: &mut StdRng) {
+async fn step(world: &World, me: &Person, device: &mut Device, tokens: &mut Vec<String>, random: &mut StdRng) {
+    if let Some(clock) = world.clock.as_ref().filter(|_| random.random_bool(0.05)) {
+        clock.advance(Duration::from_millis(700));
+    }
     if !device.is_connected() {
+        if random.random_bool(0.5) {
+            // Away for a while, and busy elsewhere.
+            let room = world.room(random);
+            return by_post(me, &format!("/rooms/{room}/"), json!({})).await;
+        }
         if random.random_bool(0.2) {
             device.picture = None;
         }
@@ -204,10 +226,10 @@ async fn step(world: &World, me: &Person, device: &mut Device, random: &mut StdR
             }
             call(device, "sync", json!({"since": since})).await;
         }
-        86..89 => {
+        86..89 if !tokens.is_empty() => {
             me.with_token(&device.token).post("/rest-auth/logout/", json!({})).await.bare(200);
             assert_eq!(device.listen_to_the_end().await.code, Some(4503));
-            device.token = sign_in(me).await;
+            device.token = tokens.pop().unwrap();
         }
         _ => device.listen(Duration::from_millis(random.random_range(1..60))).await.unwrap(),
     }
