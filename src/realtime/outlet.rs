@@ -110,11 +110,13 @@ impl Outlet {
         self.wake(state);
     }
 
-    /// Closes the gate of `channel`: what comes is held until the state it follows has been read.
+    /// Closes the gate of `channel`: what comes is held until the state it follows has been read. What a closed gate
+    /// holds already stays: whether it is older is found out when the gate is opened.
     pub fn hold(&self, channel: Channel) {
         let mut state = self.state();
-        state.gates.retain(|gate| gate.channel != channel);
-        state.gates.push(Gate { channel, held: Vec::new() });
+        if state.gates.iter().all(|gate| gate.channel != channel) {
+            state.gates.push(Gate { channel, held: Vec::new() });
+        }
     }
 
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
@@ -126,6 +128,8 @@ impl Outlet {
         if gate.held.len() > GATE || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch) {
             gate.held.clear();
             state.gates.push(gate);
+            // A move may have been among what was not kept.
+            state.follow = true;
             return Err(Overflow);
         }
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
@@ -163,6 +167,13 @@ impl Outlet {
         }
     }
 
+    /// The offsets of the user's moves that a closed gate holds.
+    pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
+        let state = self.state();
+        let held = state.gates.iter().filter(|gate| gate.channel == channel).flat_map(|gate| &gate.held);
+        held.filter(|delivery| delivery.routing.follow).map(|delivery| delivery.place.off).collect()
+    }
+
     /// Whether the gate of `channel` is closed.
     pub fn is_held(&self, channel: Channel) -> bool {
         self.state().gates.iter().any(|gate| gate.channel == channel)
@@ -176,7 +187,9 @@ impl Outlet {
     }
 
     pub(super) fn forget(&self, channel: Channel) {
-        self.state().channels.retain(|listened| *listened != channel);
+        let mut state = self.state();
+        state.channels.retain(|listened| *listened != channel);
+        state.gates.retain(|gate| gate.channel != channel);
     }
 
     pub(super) fn channels(&self) -> Vec<Channel> {

@@ -87,7 +87,7 @@ impl Connection {
         let answer = match op {
             Op::Auth { .. } => return Err(ErrorCode::MalformedMessage.into()),
             Op::Refresh { token } => self.refresh(id, &token).await?,
-            Op::Sync { since } => return self.sync(id, &since).await,
+            Op::Sync { since } => return Ok(self.sync(id, &since).await),
             Op::RoomEnter { room, password } => return self.enter(id, RoomId(room), password).await,
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;

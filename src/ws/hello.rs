@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    outbox,
     people::{self, PublicView},
     realtime::{
         Channel, CloseReason,
@@ -22,7 +23,6 @@ use crate::{
             ops::Since,
         },
     },
-    rooms,
 };
 
 #[derive(Serialize)]
@@ -57,12 +57,20 @@ impl Connection {
         app.hub.subscribe(&self.outlet, own).await?;
         presence::connected(&app, &self.outlet).await?;
         let account = people::get(&*app.db, self.caller.account).await?;
-        let (mut channels, mut missed) = (Channels::new(), Vec::new());
-        let (user, place) = picture::user(&app, self.caller.account).await?;
-        self.place(own, place, &known.since, &mut channels, &mut missed).await?;
-        // After the own channel's place: a move that is committed later is told there, and followed.
-        self.room = rooms::current(&*app.db, self.caller.account).await?;
-        let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
+        let (user, room, channels, missed) = loop {
+            let (mut channels, mut missed) = (Channels::new(), Vec::new());
+            let (user, place) = picture::user(&app, self.caller.account).await?;
+            self.place(own, place, &known.since, &mut channels, &mut missed).await?;
+            self.room = user.seat;
+            let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
+            // A move that came meanwhile would follow a room's picture that is newer than itself: look again.
+            outbox::flush(&*app.db, &app.hub, &[own]).await?;
+            let known = channels.get(&own).map_or(0, |line| line.place.off);
+            if self.outlet.held_moves(own).iter().all(|off| *off <= known) {
+                break (user, room, channels, missed);
+            }
+            self.leave_channel();
+        };
         let hello = Hello {
             session: self.caller.session.0,
             instance: app.hub.instance(),

@@ -29,6 +29,9 @@ const TRIES: usize = 3;
 pub(super) struct UserView {
     pub(super) friends: Vec<FriendView>,
     pub(super) requests: Vec<RequestView>,
+    /// Where the user sits. The room's picture says it to the client.
+    #[serde(skip)]
+    pub(super) seat: Option<RoomId>,
 }
 
 /// A room with its members and who is online, and its place.
@@ -51,7 +54,7 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     Ok((view, place))
 }
 
-/// A user's friends, who of them is online, and requests; and the place.
+/// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
     let channel = Channel::User(id);
     let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id)).await? {
@@ -75,6 +78,7 @@ async fn user_view(connection: &impl ConnectionTrait, id: AccountId) -> Result<U
     Ok(UserView {
         friends: friends::friend_views(connection, id).await?,
         requests: friends::request_views(connection, id).await?,
+        seat: rooms::current(connection, id).await?,
     })
 }
 

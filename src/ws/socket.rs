@@ -91,8 +91,10 @@ impl Socket {
             self.stream.flush().await
         };
         tokio::select! {
-            written = write => written.map_err(|_| CloseReason::Normal),
+            // First: what follows a write that was given up would follow a gap.
+            biased;
             closing = outlet.ended() => Err(closing.reason),
+            written = write => written.map_err(|_| CloseReason::Normal),
             () = tokio::time::sleep(patience) => Err(CloseReason::NoAnswer),
         }
     }
