@@ -2,7 +2,7 @@
 //!
 //! Promises that what is only for the person is a type of its own, filled in at one place.
 
-use entity::{AccountId, account};
+use entity::{AccountId, Millis, account};
 use sea_orm::{ActiveValue::Set, ConnectionTrait};
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use crate::{
     friends,
     people::{self, Closeness, PublicView, search_name},
     rooms,
+    runs::{self, Standings},
     timer::{self, PlanView},
 };
 
@@ -92,9 +93,11 @@ async fn view(
     close: bool,
 ) -> Result<ProfileView> {
     let circle = Circle::of(app, connection, viewer).await?;
-    let friends = if close { Some(friends_of(connection, &circle, account.id).await?) } else { None };
+    let now = app.clock.now();
+    let friends = if close { Some(friends_of(connection, &circle, account.id, now).await?) } else { None };
+    let standings = runs::standings(connection, now, [account.id]).await?;
     Ok(ProfileView {
-        person: circle.public(account),
+        person: circle.public(account, &standings),
         point: PointsView::default(),
         room: rooms::current(connection, account.id).await?.map(|room| room.0),
         friends,
@@ -102,11 +105,17 @@ async fn view(
     })
 }
 
-async fn friends_of(connection: &impl ConnectionTrait, circle: &Circle, id: AccountId) -> Result<Vec<PublicView>> {
+async fn friends_of(
+    connection: &impl ConnectionTrait,
+    circle: &Circle,
+    id: AccountId,
+    now: Millis,
+) -> Result<Vec<PublicView>> {
     let ids = friends::ids(connection, id).await?;
+    let standings = runs::standings(connection, now, ids.iter().copied()).await?;
     let mut rows: Vec<_> = people::list(connection, ids).await?.into_values().collect();
     rows.sort_by_key(|row| row.id);
-    Ok(rows.iter().map(|row| circle.public(row)).collect())
+    Ok(rows.iter().map(|row| circle.public(row, &standings)).collect())
 }
 
 /// Whose e-mails a viewer sees whole.
@@ -123,9 +132,10 @@ impl Circle {
         Ok(Self { close, stranger: Closeness::Stranger(app.config.accounts.show_email) })
     }
 
-    pub(super) fn public(&self, account: &account::Model) -> PublicView {
+    pub(super) fn public(&self, account: &account::Model, standings: &Standings) -> PublicView {
         let close = self.close.binary_search(&account.id).is_ok();
-        people::public(account, if close { Closeness::Close } else { self.stranger })
+        let closeness = if close { Closeness::Close } else { self.stranger };
+        people::public(account, closeness, standings.state(account.id))
     }
 }
 

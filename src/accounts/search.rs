@@ -17,6 +17,7 @@ use crate::{
         page::{Page, Paged},
     },
     people::{self, PublicView},
+    runs::{self, Standings},
     study::Period,
 };
 
@@ -109,26 +110,33 @@ pub struct BesideView {
 pub async fn list(app: &App, viewer: AccountId, search: Search, page: Page) -> Result<Paged<RowView, BesideView>> {
     let circle = Circle::of(app, &*app.db, viewer).await?;
     let (rows, total) = store::list(&*app.db, &search, &page).await?;
+    let standings = runs::standings(&*app.db, app.clock.now(), rows.iter().map(|row| row.id).chain([viewer])).await?;
     let ranked = matches!(search.order, Order::Point(_));
-    let rows = rows.iter().map(|row| row_of(&circle, row, ranked)).collect();
+    let rows = rows.iter().map(|row| row_of(&circle, &standings, row, ranked)).collect();
     let board = match search.order {
-        Order::Point(period) => Some(board(app, &circle, viewer, period).await?),
+        Order::Point(period) => Some(board(app, &circle, &standings, viewer, period).await?),
         Order::Id | Order::Name => None,
     };
     Ok(page.with(rows, total).beside(BesideView { board }))
 }
 
-fn row_of(circle: &Circle, account: &account::Model, ranked: bool) -> RowView {
-    RowView { person: circle.public(account), point: 0, rank: (ranked && !account.hidden).then_some(1) }
+fn row_of(circle: &Circle, standings: &Standings, account: &account::Model, ranked: bool) -> RowView {
+    RowView { person: circle.public(account, standings), point: 0, rank: (ranked && !account.hidden).then_some(1) }
 }
 
-async fn board(app: &App, circle: &Circle, viewer: AccountId, period: Period) -> Result<BoardView> {
+async fn board(
+    app: &App,
+    circle: &Circle,
+    standings: &Standings,
+    viewer: AccountId,
+    period: Period,
+) -> Result<BoardView> {
     let me = people::get(&*app.db, viewer).await?;
     let (from, to) = period.window(app.clock.now(), &app.zone)?.unzip();
     Ok(BoardView {
         from: from.map(rfc3339),
         to: to.map(rfc3339),
         zone: app.config.board.zone.clone(),
-        me: row_of(circle, &me, true),
+        me: row_of(circle, standings, &me, true),
     })
 }

@@ -46,6 +46,8 @@ pub struct Turn {
 struct Gate {
     channel: Channel,
     held: Vec<Arc<Delivery>>,
+    /// Derived states, the last of each user; they follow what is held.
+    derived: Vec<(AccountId, Utf8Bytes)>,
 }
 
 #[derive(Debug)]
@@ -110,12 +112,24 @@ impl Outlet {
         self.wake(state);
     }
 
+    /// Adds a derived state of `user`, or holds it at its channel's gate.
+    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Utf8Bytes) {
+        let mut state = self.state();
+        if let Some(gate) = state.gates.iter_mut().find(|gate| gate.channel == channel) {
+            gate.derived.retain(|(other, _)| *other != user);
+            gate.derived.push((user, frame.clone()));
+            return;
+        }
+        state.enqueue_derived(channel, user, frame.clone());
+        self.wake(state);
+    }
+
     /// Closes the gate of `channel`: what comes is held until the state it follows has been read. What a closed gate
     /// holds already stays: whether it is older is found out when the gate is opened.
     pub fn hold(&self, channel: Channel) {
         let mut state = self.state();
         if state.gates.iter().all(|gate| gate.channel != channel) {
-            state.gates.push(Gate { channel, held: Vec::new() });
+            state.gates.push(Gate { channel, held: Vec::new(), derived: Vec::new() });
         }
     }
 
@@ -135,11 +149,14 @@ impl Outlet {
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
             if delivery.routing.detach == Some(self.account.0) {
                 // Gone since the state was read: nothing more passes, and the connection looks where it belongs.
-                state.gates.push(Gate { channel, held: Vec::new() });
+                state.gates.push(Gate { channel, held: Vec::new(), derived: Vec::new() });
                 state.follow = true;
                 break;
             }
             state.enqueue(delivery);
+        }
+        for (user, frame) in gate.derived {
+            state.enqueue_derived(channel, user, frame);
         }
         self.wake(state);
         Ok(())
@@ -234,6 +251,12 @@ impl Outlet {
 }
 
 impl State {
+    fn enqueue_derived(&mut self, channel: Channel, user: AccountId, frame: Utf8Bytes) {
+        if self.closing.is_none() && self.queue.push_derived(frame, (channel, user.0)).is_err() {
+            self.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
+        }
+    }
+
     fn enqueue(&mut self, delivery: &Delivery) {
         if self.closing.is_some() {
             return;

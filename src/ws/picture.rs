@@ -5,7 +5,7 @@
 //! row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
 //! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
-use entity::{AccountId, RoomId};
+use entity::{AccountId, Millis, RoomId};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
@@ -16,9 +16,10 @@ use crate::{
     friends, outbox, people,
     realtime::{
         Channel, Place,
-        protocol::events::{FriendView, RequestView, RoomView},
+        protocol::events::{FriendView, RequestView, RoomView, RunView},
     },
     rooms,
+    runs::{self, State},
 };
 
 /// Looks without a lock before one is taken.
@@ -29,6 +30,11 @@ const TRIES: usize = 3;
 pub(super) struct UserView {
     pub(super) friends: Vec<FriendView>,
     pub(super) requests: Vec<RequestView>,
+    /// One's own timer.
+    pub(super) run: Option<RunView>,
+    /// What one does; `run` says it to the client.
+    #[serde(skip)]
+    pub(super) state: State,
     /// Where the user sits. The room's picture says it to the client.
     #[serde(skip)]
     pub(super) seat: Option<RoomId>,
@@ -37,16 +43,18 @@ pub(super) struct UserView {
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     let channel = Channel::Room(id);
-    let (mut view, place) = match caught(app, channel, || rooms::picture(&*app.db, id)).await? {
+    let (mut view, place) = match caught(app, channel, || rooms::picture(&*app.db, id, app.clock.now())).await? {
         Some(found) => found,
         None => {
             let (tx, place) = frozen(app, channel).await?;
-            let view = rooms::picture(&*tx, id).await?;
+            let view = rooms::picture(&*tx, id, app.clock.now()).await?;
             tx.commit_quietly().await?;
             (view, place)
         }
     };
     let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
+    // Whoever reads the picture wants to hear its phases ring.
+    app.hub.timers().touch(view.members.iter().filter(|member| member.run.is_some()).map(|m| AccountId(m.person.id)));
     for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         member.online = since.is_some();
         member.since = since.map(|at| at.0).or(member.since);
@@ -57,15 +65,18 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
 /// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
     let channel = Channel::User(id);
-    let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id)).await? {
+    let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id, app.clock.now())).await? {
         Some(found) => found,
         None => {
             let (tx, place) = frozen(app, channel).await?;
-            let view = user_view(&*tx, id).await?;
+            let view = user_view(&*tx, id, app.clock.now()).await?;
             tx.commit_quietly().await?;
             (view, place)
         }
     };
+    if view.run.is_some() {
+        app.hub.timers().touch([id]);
+    }
     let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
     for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         friend.online = since.is_some();
@@ -74,11 +85,14 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
     Ok((view, place))
 }
 
-async fn user_view(connection: &impl ConnectionTrait, id: AccountId) -> Result<UserView> {
+async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis) -> Result<UserView> {
+    let standings = runs::standings(connection, now, [id]).await?;
     Ok(UserView {
-        friends: friends::friend_views(connection, id).await?,
-        requests: friends::request_views(connection, id).await?,
+        friends: friends::friend_views(connection, id, now).await?,
+        requests: friends::request_views(connection, id, now).await?,
+        run: standings.view(id),
         seat: rooms::current(connection, id).await?,
+        state: standings.state(id),
     })
 }
 

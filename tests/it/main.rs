@@ -35,4 +35,5 @@ mod rooms;
 mod seats;
 mod socket;
 mod tidy;
+mod timer;
 mod timesetting;
