@@ -6,6 +6,7 @@
 //! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
 use entity::{AccountId, RoomId};
+use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
 use crate::{
@@ -32,9 +33,46 @@ pub(super) struct UserView {
     pub(super) seat: Option<RoomId>,
 }
 
+/// How a channel's state is read, inside a transaction or outside.
+trait Read: Sync {
+    type State;
+
+    fn channel(&self) -> Channel;
+
+    fn read<C: ConnectionTrait>(&self, connection: &C) -> impl Future<Output = Result<Self::State>> + Send;
+}
+
+impl Read for RoomId {
+    type State = RoomView;
+
+    fn channel(&self) -> Channel {
+        Channel::Room(*self)
+    }
+
+    async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<RoomView> {
+        rooms::picture(connection, *self).await
+    }
+}
+
+impl Read for AccountId {
+    type State = UserView;
+
+    fn channel(&self) -> Channel {
+        Channel::User(*self)
+    }
+
+    async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<UserView> {
+        Ok(UserView {
+            friends: friends::friend_views(connection, *self).await?,
+            requests: friends::request_views(connection, *self).await?,
+            seat: rooms::current(connection, *self).await?,
+        })
+    }
+}
+
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
-    let (mut view, place) = consistent(app, Channel::Room(id), || rooms::picture(&*app.db, id)).await?;
+    let (mut view, place) = consistent(app, id).await?;
     let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
     for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         member.online = since.is_some();
@@ -45,14 +83,7 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
 
 /// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
-    let read = || async {
-        Ok(UserView {
-            friends: friends::friend_views(&*app.db, id).await?,
-            requests: friends::request_views(&*app.db, id).await?,
-            seat: rooms::current(&*app.db, id).await?,
-        })
-    };
-    let (mut view, place) = consistent(app, Channel::User(id), read).await?;
+    let (mut view, place) = consistent(app, id).await?;
     let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
     for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         friend.online = since.is_some();
@@ -61,14 +92,11 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
     Ok((view, place))
 }
 
-async fn consistent<T, F, R>(app: &App, channel: Channel, read: F) -> Result<(T, Place)>
-where
-    F: Fn() -> R,
-    R: Future<Output = Result<T>> + Send,
-{
+async fn consistent<R: Read>(app: &App, of: R) -> Result<(R::State, Place)> {
+    let channel = of.channel();
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
-        let state = read().await?;
+        let state = of.read(&*app.db).await?;
         if outbox::has_unsaid(&*app.db, channel).await? {
             outbox::flush(&*app.db, &app.hub, &[channel]).await?;
             continue;
@@ -78,15 +106,16 @@ where
             return Ok((state, before.place));
         }
     }
-    // Too busy to be caught standing still: nobody changes it while its row is locked.
+    // Too busy to be caught standing still: nobody changes it while its row is locked. Everything is read by the
+    // connection that holds the lock: whoever waited for another one meanwhile could empty the pool with its like.
     let tx = app.db.begin().await?;
     match channel {
         Channel::Room(room) => rooms::freeze(&tx, room).await?,
         Channel::User(account) => people::lock_one(&tx, account).await.map(|_| ())?,
     }
-    outbox::flush(&*app.db, &app.hub, &[channel]).await?;
+    outbox::flush(&*tx, &app.hub, &[channel]).await?;
     let place = app.hub.standing(channel).await?.place;
-    let state = read().await?;
+    let state = of.read(&*tx).await?;
     drop(tx);
     Ok((state, place))
 }
