@@ -55,6 +55,8 @@ impl Db {
                     .pragma("journal_mode", "WAL")
                     .pragma("synchronous", "FULL")
                     .pragma("foreign_keys", "ON")
+                    // What is deleted is gone from the file as well.
+                    .pragma("secure_delete", "ON")
                     .pragma("busy_timeout", "5000")
             });
         // The driver's own error can repeat the address, and with it the password.

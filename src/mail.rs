@@ -7,7 +7,10 @@
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
 
 use anyhow::{Context, anyhow};
-use entity::{Millis, outbox};
+use entity::{
+    Millis,
+    outbox::{Column, Entity, Model},
+};
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{
@@ -28,7 +31,7 @@ use crate::{
     config::{Config, MailTransport},
     db::{self, Db, Tx},
     error::Result,
-    outbox as postbox,
+    outbox,
 };
 
 /// The first pause after a failure; it doubles up to the longest. While a letter is on its way nobody else takes it,
@@ -63,18 +66,14 @@ pub enum Letter {
 
 /// Posts `letter` once `tx` is committed.
 pub async fn post(tx: &Tx, at: Millis, letter: &Letter) -> Result<()> {
-    postbox::post(tx, at, serde_json::to_string(letter).map_err(anyhow::Error::from)?).await
+    outbox::post(tx, at, serde_json::to_string(letter).map_err(anyhow::Error::from)?).await
 }
 
 /// Takes back every letter to `address` that is not delivered yet.
 pub async fn withdraw(tx: &Tx, address: &str) -> Result<()> {
     let quoted = serde_json::to_string(address).map_err(anyhow::Error::from)?;
     let addressed = LikeExpr::new(db::like_contains(&quoted)).escape('\\');
-    outbox::Entity::delete_many()
-        .filter(outbox::Column::Channel.is_null())
-        .filter(outbox::Column::Body.like(addressed))
-        .exec(&**tx)
-        .await?;
+    Entity::delete_many().filter(Column::Channel.is_null()).filter(Column::Body.like(addressed)).exec(&**tx).await?;
     Ok(())
 }
 
@@ -151,7 +150,7 @@ impl Office {
         Ok(Self { from: config.mail.from.parse().context("mail.from")?, carrier })
     }
 
-    async fn carry(&self, config: &Config, row: &outbox::Model, letter: &Letter) -> anyhow::Result<()> {
+    async fn carry(&self, config: &Config, row: &Model, letter: &Letter) -> anyhow::Result<()> {
         match &self.carrier {
             Carrier::Log => tracing::info!(id = %row.id, "a letter goes nowhere: mail.transport is log"),
             Carrier::File(folder) => {
@@ -166,13 +165,16 @@ impl Office {
         Ok(())
     }
 
-    fn write(&self, config: &Config, row: &outbox::Model, letter: &Letter) -> anyhow::Result<Message> {
+    fn write(&self, config: &Config, row: &Model, letter: &Letter) -> anyhow::Result<Message> {
         let to: Address = letter.to().parse().context("the recipient")?;
         let (subject, text) = letter.text(config);
-        // Files are there to be read as they are; on its way through the world a letter stays within seven bits.
         let body = match self.carrier {
-            Carrier::File(_) => Body::new_with_encoding(text, ContentTransferEncoding::EightBit)
-                .map_err(|_| anyhow!("a line of the letter is too long"))?,
+            // Files are there to be read as they are.
+            Carrier::File(_) => {
+                let lines = text.replace('\n', "\r\n").into_bytes();
+                Body::dangerous_pre_encoded(lines, ContentTransferEncoding::EightBit)
+            }
+            // On its way through the world a letter stays within seven bits.
             Carrier::Log | Carrier::Smtp(_) => Body::new(text),
         };
         let message = Message::builder()
@@ -244,33 +246,30 @@ async fn deliver_next(app: &App, office: &Office) -> Result<bool> {
     };
     let late = row.at.0.saturating_add(clock::millis(GIVEN_UP)) <= now.0;
     match carried {
-        Ok(()) => postbox::remove(&app.db, vec![row.id]).await?,
+        Ok(()) => outbox::remove(&app.db, vec![row.id]).await?,
         Err(error) if late => {
             tracing::error!(id = %row.id, error = format!("{error:#}"), "a letter is given up");
-            postbox::remove(&app.db, vec![row.id]).await?;
+            outbox::remove(&app.db, vec![row.id]).await?;
         }
         Err(error) => tracing::warn!(id = %row.id, error = format!("{error:#}"), "a letter waits to be tried again"),
     }
     Ok(true)
 }
 
-async fn find_due(db: &Db, now: Millis) -> Result<Option<outbox::Model>> {
-    let due = outbox::Entity::find()
-        .filter(outbox::Column::Channel.is_null())
-        .filter(outbox::Column::DueAt.lte(now))
-        .order_by_asc(outbox::Column::Id);
+async fn find_due(db: &Db, now: Millis) -> Result<Option<Model>> {
+    let due = Entity::find().filter(Column::Channel.is_null()).filter(Column::DueAt.lte(now)).order_by_asc(Column::Id);
     Ok(due.one(&**db).await?)
 }
 
 /// Whether this instance is the one that tries. The pause begins before the try: an instance that dies meanwhile
 /// leaves a letter that is due again later, not one that nobody owns.
-async fn claim(db: &Db, row: &outbox::Model, now: Millis) -> Result<bool> {
+async fn claim(db: &Db, row: &Model, now: Millis) -> Result<bool> {
     let tx = db.begin().await?;
-    let claimed = outbox::Entity::update_many()
-        .col_expr(outbox::Column::Attempts, Expr::col(outbox::Column::Attempts).add(1))
-        .col_expr(outbox::Column::DueAt, Expr::value(clock::after(now, pause(row.attempts))))
-        .filter(outbox::Column::Id.eq(row.id))
-        .filter(outbox::Column::Attempts.eq(row.attempts))
+    let claimed = Entity::update_many()
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .col_expr(Column::DueAt, Expr::value(clock::after(now, pause(row.attempts))))
+        .filter(Column::Id.eq(row.id))
+        .filter(Column::Attempts.eq(row.attempts))
         .exec(&*tx)
         .await?;
     tx.commit_quietly().await?;
@@ -301,7 +300,7 @@ mod tests {
         let flags = Flags { data: Some(dir.path().to_owned()), ..Flags::default() };
         let config = Config::load(&flags, []).unwrap();
         let office = Office::open(&config).unwrap();
-        let row = outbox::Model {
+        let row = Model {
             id: entity::OutboxId(7),
             channel: None,
             body: String::new(),

@@ -2,6 +2,8 @@
 //!
 //! Promises one subscriber a process, set up by `main` alone. Secrets don't reach it: types that hold one don't print.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{Log, LogFormat};
@@ -12,7 +14,9 @@ pub fn init(config: &Log) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     let writer = std::io::stderr;
     let set = match config.format {
-        LogFormat::Pretty => registry.with(fmt::layer().compact().with_writer(writer)).try_init(),
+        LogFormat::Pretty => {
+            registry.with(fmt::layer().compact().with_ansi(writer().is_terminal()).with_writer(writer)).try_init()
+        }
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init(),
     };
     if set.is_err() {

@@ -29,6 +29,10 @@ ids! {
     ProductKeyId;
     /// A row of the outbox. Within one channel these ascend in the order of the commits.
     OutboxId;
+    /// A started timer.
+    RunId;
+    /// A line of the ledger.
+    SegmentId;
     /// An instant: milliseconds since 1970-01-01T00:00:00Z.
     Millis;
 }

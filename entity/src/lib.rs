@@ -3,15 +3,20 @@
 //! No query, no rule and no serialisation lives here: a column must not reach a client by accident.
 
 pub mod account;
+pub mod day_total;
 pub mod friend_request;
 pub mod friendship;
 pub mod id;
 pub mod membership;
 pub mod outbox;
 pub mod password_reset;
+pub mod pause;
 pub mod plan;
 pub mod product_key;
 pub mod room;
+pub mod run;
+pub mod score;
+pub mod segment;
 pub mod session;
 
-pub use id::{AccountId, Millis, OutboxId, ProductKeyId, RoomId, SessionId};
+pub use id::{AccountId, Millis, OutboxId, ProductKeyId, RoomId, RunId, SegmentId, SessionId};

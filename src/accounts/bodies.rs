@@ -5,13 +5,12 @@
 use entity::AccountId;
 use jiff::civil::Date;
 
-use super::{Email, NewAccount, email, password_rules, profile::Change};
+use super::{Email, NAME, NewAccount, email, password_rules, profile::Change};
 use crate::{
     error::{ErrorCode, FieldError, Result},
     http::{Body, Fields, body::check_visible},
 };
 
-const NAME: usize = 50;
 const IMAGE: usize = 2000;
 
 pub(super) fn sign_up(body: Body, today: Date) -> Result<NewAccount> {

@@ -17,7 +17,7 @@ use crate::{
     friends, mail, people, product_keys,
     realtime::{
         broker::Which,
-        protocol::{Channel, CloseReason, events::ExitReason},
+        protocol::{CloseReason, events::ExitReason},
     },
     rooms, timer,
 };
@@ -41,7 +41,7 @@ pub async fn delete(app: &App, id: AccountId) -> Result<ProfileView> {
         tx.commit().await?;
         tell_ended(app, id, Which::All, CloseReason::AccountDeleted).await;
         if let Some(room) = room {
-            app.hub.detach(id, Channel::Room(room));
+            rooms::tell(app, room).await;
         }
         return Ok(view);
     }

@@ -20,6 +20,7 @@ mod store;
 use std::net::IpAddr;
 
 use entity::{AccountId, account, session};
+use sea_orm::{ActiveValue::Set, IntoActiveModel};
 
 use crate::{
     app::App,
@@ -33,6 +34,9 @@ use crate::{
 };
 
 pub use email::Email;
+
+/// Characters of a family name, and of a given name.
+pub const NAME: usize = 50;
 
 /// What a new account needs to be told.
 #[derive(Clone, Debug)]
@@ -62,6 +66,20 @@ pub async fn create(app: &App, new: NewAccount) -> Result<account::Model> {
     let account = store::insert(&tx, &new, hash, app.clock.now()).await?;
     tx.commit_quietly().await?;
     Ok(account)
+}
+
+/// The living account that signs in with `email`.
+pub async fn find_by_email(app: &App, email: &str) -> Result<Option<account::Model>> {
+    store::find(&*app.db, &email::key(email)).await
+}
+
+/// Lets an account use the operator's routes, or no longer.
+pub async fn set_staff(app: &App, id: AccountId, staff: bool) -> Result<()> {
+    let tx = app.db.begin().await?;
+    let mut change = people::lock_one(&tx, id).await?.into_active_model();
+    change.staff = Set(staff);
+    store::update(&tx, change).await?;
+    tx.commit_quietly().await
 }
 
 /// Makes an account and begins its first session.

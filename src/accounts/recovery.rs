@@ -22,7 +22,8 @@ use crate::{
     error::{Error, ErrorCode, Result},
     http::context::network,
     mail::{self, Letter},
-    people, product_keys,
+    people,
+    product_keys::{self, ProductKey},
     realtime::{broker::Which, protocol::CloseReason},
 };
 
@@ -143,11 +144,11 @@ fn check_new(account: &account::Model, password: &str) -> Result<()> {
 pub async fn find_email(app: &App, peer: IpAddr, key: &str) -> Result<String> {
     let limits = &app.config.limits;
     app.throttle.count(peer, "find_address", network(peer), limits.find_per_address)?;
-    // Never the key itself, and one window for all its spellings.
-    let spelled: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
-    let digest = app.auth.digest("find_throttle", &spelled.to_ascii_uppercase());
+    let key = ProductKey::parse(key).map_err(|_| ErrorCode::KeyNotFound)?;
+    // Never the key itself: a window is not the place for a secret.
+    let digest = app.auth.digest("find-throttle", key.expose());
     app.throttle.count(peer, "find_key", digest, limits.find_per_key)?;
-    let holder = product_keys::holder(app, key).await?.ok_or(ErrorCode::KeyNotFound)?;
+    let holder = product_keys::holder(app, key.expose()).await?.ok_or(ErrorCode::KeyNotFound)?;
     let account = people::list(&*app.db, [holder]).await?.remove(&holder);
     let email = account.and_then(|account| account.email).ok_or(ErrorCode::KeyNotFound)?;
     let tx = app.db.begin().await?;

@@ -4,7 +4,9 @@ mod config;
 mod healthcheck;
 mod keys;
 mod migrate;
+mod seed;
 mod serve;
+mod user;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,9 @@ enum Command {
     Keys(keys::Keys),
     /// Exit with 0 if the server on this machine is ready, else with 1
     Healthcheck,
+    /// Make, change and delete accounts
+    #[command(subcommand)]
+    User(user::Command),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -61,6 +66,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Migrate(command) => migrate::run(command, &config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Healthcheck => healthcheck::run(&config).await,
+            Command::User(command) => user::run(command, config).await,
             Command::Config(command) => config::run(command, &config),
         }
     })

@@ -121,11 +121,20 @@ impl Fields {
         }
     }
 
-    /// A text that people will see: trimmed, composed (NFC, so that Hangul typed on any system is found), bounded,
+    /// A line that people will see: trimmed, composed (NFC, so that Hangul typed on any system is found), bounded,
     /// without control and bidi-override characters. `None` when it was not sent.
     pub fn visible(&mut self, field: &'static str, max: usize) -> Option<String> {
+        self.shown(field, |text| check_visible(field, text, max))
+    }
+
+    /// Like [`Fields::visible`], in several lines.
+    pub fn visible_lines(&mut self, field: &'static str, max: usize) -> Option<String> {
+        self.shown(field, |text| check_visible_lines(field, text, max))
+    }
+
+    fn shown(&mut self, field: &'static str, check: impl Fn(&str) -> Result<(), FieldError>) -> Option<String> {
         let text = visible(&self.text(field)?);
-        if let Err(error) = check_visible(field, &text, max) {
+        if let Err(error) = check(&text) {
             self.refuse(error);
         }
         Some(text)
@@ -193,8 +202,15 @@ pub fn visible(text: &str) -> String {
     text.trim().nfc().collect()
 }
 
-/// Whether people can be shown `text`: short enough, without control and bidi-override characters.
+/// Whether people can be shown `text` in a line: short enough, without control and bidi-override characters.
 pub fn check_visible(field: &'static str, text: &str, max: usize) -> Result<(), FieldError> {
+    // A name of two lines breaks the rows of lists, and could be found across its halves.
+    let one_line = if text.contains('\n') { Err(FieldError::new(field, ErrorCode::InvalidCharacters)) } else { Ok(()) };
+    check_visible_lines(field, text, max).and(one_line)
+}
+
+/// Like [`check_visible`], for what may have several lines.
+pub fn check_visible_lines(field: &'static str, text: &str, max: usize) -> Result<(), FieldError> {
     if text.chars().count() > max {
         return Err(FieldError::new(field, ErrorCode::TooLong).with("max", max));
     }
@@ -280,5 +296,21 @@ mod tests {
         let decomposed = "\u{1100}\u{1175}\u{11b7}";
         let mut fields = json(&format!(r#"{{"name":"{decomposed}"}}"#));
         assert_eq!(fields.required_visible("name", 1), "김");
+    }
+
+    #[test]
+    fn only_a_text_of_lines_has_line_feeds() {
+        for (text, name, description) in [
+            ("two\\nlines", Err(ErrorCode::InvalidCharacters), Ok(())),
+            ("two\\rlines", Err(ErrorCode::InvalidCharacters), Err(ErrorCode::InvalidCharacters)),
+            ("\\none\\n", Ok(()), Ok(())),
+        ] {
+            let body = format!(r#"{{"a":"{text}"}}"#);
+            let (mut line, mut lines) = (json(&body), json(&body));
+            line.visible("a", 10);
+            lines.visible_lines("a", 10);
+            assert_eq!(line.finish().map_err(|error| error.code()), name, "{text}");
+            assert_eq!(lines.finish().map_err(|error| error.code()), description, "{text}");
+        }
     }
 }

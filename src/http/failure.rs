@@ -57,6 +57,9 @@ fn add_headers(headers: &mut HeaderMap, refusal: &Refusal) {
     if refusal.status == 401 {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("JWT realm=\"solgik\""));
     }
+    if refusal.status == 426 {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
     let retry_after = refusal.retry_after.map(|after| after.as_secs_f64().ceil().max(1.0));
     let needed = matches!(refusal.status, 429 | 503).then_some(1.0);
     if let Some(secs) = retry_after.or(needed)

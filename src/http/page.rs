@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorCode, FieldError, Result};
 /// Most rows of one page.
 const MAX: u64 = 100;
 
+/// The last page that can be asked for: databases count rows in 63 bits.
+const LAST: u64 = i64::MAX as u64 / MAX;
+
 /// The query of a list.
 #[derive(Debug)]
 pub struct Paging {
@@ -40,7 +43,7 @@ impl Paging {
 
     /// Which rows are asked for, `size` a page unless the caller says otherwise.
     pub fn page(self, size: u64) -> Result<Page> {
-        let number = self.number("_page", 1, u64::MAX / MAX)?;
+        let number = self.number("_page", 1, LAST)?;
         let size = self.number("_limit", size, MAX)?;
         Ok(Page { uri: self.uri, number, size })
     }
@@ -152,6 +155,14 @@ mod tests {
             let error = paging(&format!("/rooms?{query}")).page(6).unwrap_err();
             assert_eq!(error.code(), ErrorCode::OutOfRange, "{query}");
         }
+    }
+
+    #[test]
+    fn the_last_page_is_one_that_a_database_can_count_to() {
+        let page = paging(&format!("/rooms?_page={LAST}&_limit={MAX}")).page(6).unwrap();
+        assert!(i64::try_from(page.offset()).is_ok());
+        let beyond = paging(&format!("/rooms?_page={}", LAST + 1)).page(6).unwrap_err();
+        assert_eq!(beyond.code(), ErrorCode::OutOfRange);
     }
 
     #[test]

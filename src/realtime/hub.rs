@@ -17,10 +17,11 @@ use super::{
         memory::{Memory, MemoryBroker},
     },
     merge::Merge,
+    outlet::{Closing, Outlet},
     outqueue::Bounds,
     presence::Edge,
     protocol::{Channel, CloseReason, Event, Place},
-    registry::{Closing, Outlet, Registry},
+    registry::Registry,
 };
 use crate::{clock::Clock, config::Config, error::Result};
 
@@ -171,11 +172,6 @@ impl Hub {
     /// No longer listens.
     pub fn unsubscribe(&self, outlet: &Outlet, channel: Channel) {
         self.registry().unsubscribe(outlet, channel);
-    }
-
-    /// None of the account's connections here listens to `channel` any more.
-    pub fn detach(&self, account: AccountId, channel: Channel) {
-        self.registry().detach(account, channel);
     }
 
     /// Tells every instance that sessions have ended.

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod broker;
 pub mod hub;
 pub mod merge;
+pub mod outlet;
 pub mod outqueue;
 pub mod presence;
 pub mod protocol;

@@ -113,16 +113,29 @@ pub async fn leave(app: &App, who: AccountId, room: Option<RoomId>) -> Result<Ro
     let tx = app.db.begin().await?;
     people::lock_one(&tx, who).await?;
     let sits_in = current(&*tx, who).await?;
+    if let Some(room) = room
+        && sits_in != Some(room)
+    {
+        // A room that isn't there is another answer than one in which somebody else sits.
+        store::get_room(&*tx, room).await?;
+    }
     let left = sits_in.filter(|sits_in| room.is_none_or(|room| room == *sits_in)).ok_or(ErrorCode::NotAMember)?;
     leave_in(&tx, who, ExitReason::Left, app.clock.now()).await?;
     tx.commit().await?;
-    // From here on no event of the room reaches this account, even before the relay has told it.
-    app.hub.detach(who, Channel::Room(left));
+    tell(app, left).await;
     Ok(left)
 }
 
-/// Frees the seat of `who`, if there is one, within a change that holds the account's lock. Once that is committed,
-/// the account's connections must be detached from the room's channel.
+/// Tells a room what was committed about it without waiting for the relay: from here on no event of the room reaches
+/// whoever has left.
+pub async fn tell(app: &App, room: RoomId) {
+    if let Err(error) = outbox::flush(&*app.db, &app.hub, &[Channel::Room(room)]).await {
+        tracing::warn!(%error, %room, "the relay will tell the room later");
+    }
+}
+
+/// Frees the seat of `who`, if there is one, within a change that holds the account's lock. [`tell`] the room once that
+/// is committed.
 pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -> Result<Option<RoomId>> {
     let Some(seat) = store::find_membership(&**tx, who).await? else { return Ok(None) };
     let room = seat.room_id;

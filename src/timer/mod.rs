@@ -3,7 +3,6 @@
 //! Promises that the database judges whether there is one already, and that a change is made to the setting that was
 //! read. It keeps the setting only; nothing runs.
 
-pub mod plan;
 pub mod routes;
 mod store;
 
@@ -18,7 +17,7 @@ use crate::{
     people,
 };
 
-pub use plan::{Change, Plan};
+pub use crate::runs::plan::{Change, Plan};
 
 /// A time setting in minutes, as the wire has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

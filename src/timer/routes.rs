@@ -2,15 +2,13 @@
 
 use axum::{Router, extract::State, routing::get};
 
-use super::{
-    Change, Plan, PlanView,
-    plan::{MAX_PHASE, MAX_TOTAL},
-};
+use super::{Change, Plan, PlanView};
 use crate::{
     app::App,
     auth::Caller,
     error::{ErrorCode, Result},
     http::{Answer, Body},
+    runs::plan::{MAX_PHASE, MAX_TOTAL},
 };
 
 /// Paths of this feature.

@@ -59,6 +59,8 @@ pub(super) struct Known {
     pub(super) since: Since,
     /// The first message's id, to be answered.
     pub(super) id: Option<u32>,
+    /// What shared a frame with the first message and came after it.
+    pub(super) rest: Vec<Incoming>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,10 +104,12 @@ async fn redeem(app: &App, ticket: &str) -> Result<Caller> {
 /// was refused; the reason to close is returned.
 pub(super) async fn authenticate(app: &App, socket: &mut Socket, opening: &Opening) -> Result<Known, CloseReason> {
     let locale = opening.locale;
-    let known = |caller| Known { caller, locale, since: Since::new(), id: None };
+    let known = |caller| Known { caller, locale, since: Since::new(), id: None, rest: Vec::new() };
     let checked = match &opening.proof {
         Proof::Token(token) => app.auth.check(token).await,
         Proof::Ticket(ticket) => redeem(app, ticket).await,
+        // Nobody asked about a token; `bye` names the version.
+        Proof::Refused(CloseReason::Version) => return Err(CloseReason::Version),
         Proof::Refused(reason) => {
             refuse(socket, None, &ErrorCode::TokenInvalid.into(), locale).await?;
             return Err(*reason);
@@ -129,13 +133,14 @@ async fn first_message(app: &App, socket: &mut Socket, locale: Locale) -> Result
             Heard::Gone => return Err(CloseReason::Normal),
             Heard::Bad(reason) => return Err(reason),
         };
-        for message in ops::parse_frame(&text).map_err(|_| CloseReason::BadProtocol)? {
+        let mut messages = ops::parse_frame(&text).map_err(|_| CloseReason::BadProtocol)?.into_iter();
+        while let Some(message) = messages.next() {
             let Incoming::Request(Request { id, op }) = message else { continue };
             let error = match op {
                 Ok(Op::Auth { token, since, locale: tag }) => {
                     let locale = tag.as_deref().map_or(locale, Locale::negotiate);
                     return match app.auth.check(&token).await {
-                        Ok(caller) => Ok(Known { caller, locale, since, id }),
+                        Ok(caller) => Ok(Known { caller, locale, since, id, rest: messages.collect() }),
                         Err(error) => Err(refused(socket, id, error, locale).await?),
                     };
                 }

@@ -16,8 +16,8 @@ use crate::{
     realtime::{
         Channel, CloseReason, Place,
         broker::Delivery,
+        outlet::Closing,
         protocol::{events::RoomView, frames, ops::Since},
-        registry::Closing,
     },
     rooms,
 };
@@ -134,7 +134,8 @@ impl Connection {
                 let beginning = Place { off: 0, ..place };
                 // What was held is written now; what was too much is read again.
                 let _ = self.outlet.release(channel, &beginning);
-                self.write_queue().await?;
+                let waiting = self.outlet.waiting();
+                self.write(waiting).await?;
                 continue;
             }
             self.write(vec![frame]).await?;
@@ -142,15 +143,6 @@ impl Connection {
                 return Ok(());
             }
         }
-    }
-
-    /// Writes everything that waits; whether the room is to be followed is left for the next turn.
-    async fn write_queue(&mut self) -> Result<(), CloseReason> {
-        let turn = self.outlet.turn(usize::MAX);
-        if turn.follow {
-            self.outlet.follow();
-        }
-        self.write(turn.frames).await
     }
 
     pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Utf8Bytes, Place)> {
@@ -181,7 +173,11 @@ impl Connection {
     pub(super) async fn follow(&mut self) -> Result<Option<(RoomView, Place)>> {
         loop {
             let seat = rooms::current(&*self.app.db, self.caller.account).await?;
-            let listens = |room| self.app.hub.registry().listens(&self.outlet, Channel::Room(room));
+            // A gate that is still closed was left so by the user's own departure.
+            let listens = |room| {
+                let channel = Channel::Room(room);
+                self.app.hub.registry().listens(&self.outlet, channel) && !self.outlet.is_held(channel)
+            };
             if seat == self.room && seat.is_none_or(listens) {
                 return Ok(None);
             }
@@ -221,8 +217,6 @@ impl Connection {
         for channel in &asked {
             self.outlet.hold(*channel);
         }
-        // Behind a snapshot it would count for nothing.
-        self.write_queue().await?;
         let (mut channels, mut missed) = (Channels::new(), Vec::new());
         for channel in asked {
             // The gates are closed, and only an answer opens them again.
@@ -232,7 +226,7 @@ impl Connection {
         }
         let mut frames = vec![frames::ok(id, &Synced { channels: &channels })];
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
-        self.write(frames).await?;
+        self.answer(frames).await?;
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);
             if !recovered || self.outlet.release(*channel, &line.place).is_err() {

@@ -23,12 +23,12 @@ use crate::{
     locale::Locale,
     realtime::{
         CloseReason,
+        outlet::{Closing, Outlet},
         protocol::{
             events::CountView,
             frames,
             ops::{self, Incoming},
         },
-        registry::{Closing, Outlet},
     },
 };
 
@@ -107,12 +107,18 @@ fn jittered(period: Duration) -> Duration {
 }
 
 impl Connection {
-    async fn serve(&mut self, known: Known) -> CloseReason {
+    async fn serve(&mut self, mut known: Known) -> CloseReason {
+        let rest = std::mem::take(&mut known.rest);
         let opened = self.open(known).await;
         match opened {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => return reason,
             Err(error) => return self.broken(&error),
+        }
+        for message in rest {
+            if let Err(reason) = self.receive(message).await {
+                return reason;
+            }
         }
         loop {
             match self.turn().await {
@@ -135,6 +141,14 @@ impl Connection {
 
     pub(super) async fn write(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
         self.socket.write(frames, &self.outlet).await
+    }
+
+    /// Writes an answer behind what was said before it: after `room.leave` nothing of the room comes any more, and a
+    /// client that asks "anything new?" is not told "no" too early.
+    pub(super) async fn answer(&mut self, answer: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
+        let mut frames = self.outlet.waiting();
+        frames.extend(answer);
+        self.write(frames).await
     }
 
     /// Writes what waits, then does whatever comes first.
@@ -174,18 +188,23 @@ impl Connection {
             if matches!(message, Incoming::Alive) && awaited {
                 continue;
             }
-            let verdict = self.bucket.as_mut().map_or(Verdict::Fine, |bucket| bucket.count(Instant::now().into_std()));
-            match (verdict, message) {
-                (Verdict::Enough, _) => return Err(CloseReason::Rate),
-                (_, Incoming::Alive) => {}
-                (Verdict::TooMany, Incoming::Request(request)) => {
-                    let error = Error::retry(ErrorCode::TooManyRequests, Duration::from_secs(1));
-                    self.write(vec![frames::err(request.id, &error, self.locale)]).await?;
-                }
-                (Verdict::Fine, Incoming::Request(request)) => self.dispatch(request).await?,
-            }
+            self.receive(message).await?;
         }
         Ok(())
+    }
+
+    /// Counts one message, and carries it out if it does not come too fast.
+    async fn receive(&mut self, message: Incoming) -> Result<(), CloseReason> {
+        let verdict = self.bucket.as_mut().map_or(Verdict::Fine, |bucket| bucket.count(Instant::now().into_std()));
+        match (verdict, message) {
+            (Verdict::Enough, _) => Err(CloseReason::Rate),
+            (_, Incoming::Alive) => Ok(()),
+            (Verdict::TooMany, Incoming::Request(request)) => {
+                let error = Error::retry(ErrorCode::TooManyRequests, Duration::from_secs(1));
+                self.answer(vec![frames::err(request.id, &error, self.locale)]).await
+            }
+            (Verdict::Fine, Incoming::Request(request)) => self.dispatch(request).await,
+        }
     }
 
     /// When this connection has to do something by itself.

@@ -77,7 +77,7 @@ impl Connection {
                 if let Error::Internal(error) = &error {
                     tracing::error!(error = format!("{error:#}"), "an operation failed");
                 }
-                self.write(vec![frames::err(id, &error, self.locale)]).await
+                self.answer(vec![frames::err(id, &error, self.locale)]).await
             }
         }
     }
@@ -91,11 +91,10 @@ impl Connection {
             Op::RoomEnter { room, password } => return self.enter(id, RoomId(room), password).await,
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
-                if let Err(reason) = self.write(vec![frames::ok(id, &Left { room: left.0 })]).await {
-                    return Ok(Err(reason));
-                }
-                // Another device may have taken a seat elsewhere by now.
-                return Ok(self.refollow().await);
+                self.leave_channel();
+                // Another device may have entered somewhere meanwhile.
+                self.outlet.follow();
+                frames::ok(id, &Left { room: left.0 })
             }
             Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
             Op::RoomUnwatch {} => {
@@ -115,7 +114,7 @@ impl Connection {
             Op::FriendRemove { user } => self.befriend(id, user, Action::Remove).await?,
             Op::Whoami {} => self.whoami(id).await?,
         };
-        Ok(self.write(vec![answer]).await)
+        Ok(self.answer(vec![answer]).await)
     }
 
     async fn refresh(&mut self, id: Option<u32>, token: &str) -> Result<Utf8Bytes> {
@@ -141,7 +140,7 @@ impl Connection {
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
         let channel = Channel::Room(RoomId(view.id));
         let channels = Channels::from([(channel, place.clone().into())]);
-        if let Err(reason) = self.write(vec![frames::ok(id, &Entered { room: view, channels })]).await {
+        if let Err(reason) = self.answer(vec![frames::ok(id, &Entered { room: view, channels })]).await {
             return Ok(Err(reason));
         }
         Ok(self.release(channel, &place).await)
@@ -183,6 +182,6 @@ impl Connection {
 /// A text that others will see.
 fn shown(field: &'static str, text: &str) -> Result<String> {
     let text = body::visible(text);
-    body::check_visible(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
+    body::check_visible_lines(field, &text, LONGEST_TEXT).map_err(|error| Error::fields(vec![error]))?;
     Ok(text)
 }

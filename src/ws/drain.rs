@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     app::App,
-    realtime::{CloseReason, registry::Closing},
+    realtime::{CloseReason, outlet::Closing},
 };
 
 /// Time between two batches.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
+    db::Tx,
     error::Result,
     friends, outbox, people,
     realtime::{
@@ -33,46 +34,18 @@ pub(super) struct UserView {
     pub(super) seat: Option<RoomId>,
 }
 
-/// How a channel's state is read, inside a transaction or outside.
-trait Read: Sync {
-    type State;
-
-    fn channel(&self) -> Channel;
-
-    fn read<C: ConnectionTrait>(&self, connection: &C) -> impl Future<Output = Result<Self::State>> + Send;
-}
-
-impl Read for RoomId {
-    type State = RoomView;
-
-    fn channel(&self) -> Channel {
-        Channel::Room(*self)
-    }
-
-    async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<RoomView> {
-        rooms::picture(connection, *self).await
-    }
-}
-
-impl Read for AccountId {
-    type State = UserView;
-
-    fn channel(&self) -> Channel {
-        Channel::User(*self)
-    }
-
-    async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<UserView> {
-        Ok(UserView {
-            friends: friends::friend_views(connection, *self).await?,
-            requests: friends::request_views(connection, *self).await?,
-            seat: rooms::current(connection, *self).await?,
-        })
-    }
-}
-
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
-    let (mut view, place) = consistent(app, id).await?;
+    let channel = Channel::Room(id);
+    let (mut view, place) = match caught(app, channel, || rooms::picture(&*app.db, id)).await? {
+        Some(found) => found,
+        None => {
+            let (tx, place) = frozen(app, channel).await?;
+            let view = rooms::picture(&*tx, id).await?;
+            tx.commit_quietly().await?;
+            (view, place)
+        }
+    };
     let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
     for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         member.online = since.is_some();
@@ -83,7 +56,16 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
 
 /// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
-    let (mut view, place) = consistent(app, id).await?;
+    let channel = Channel::User(id);
+    let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id)).await? {
+        Some(found) => found,
+        None => {
+            let (tx, place) = frozen(app, channel).await?;
+            let view = user_view(&*tx, id).await?;
+            tx.commit_quietly().await?;
+            (view, place)
+        }
+    };
     let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
     for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         friend.online = since.is_some();
@@ -92,22 +74,39 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
     Ok((view, place))
 }
 
-async fn consistent<R: Read>(app: &App, of: R) -> Result<(R::State, Place)> {
-    let channel = of.channel();
+async fn user_view(connection: &impl ConnectionTrait, id: AccountId) -> Result<UserView> {
+    Ok(UserView {
+        friends: friends::friend_views(connection, id).await?,
+        requests: friends::request_views(connection, id).await?,
+        seat: rooms::current(connection, id).await?,
+    })
+}
+
+/// The state of a channel that stood still while it was read, and its place; nothing if it never did.
+async fn caught<T, F, R>(app: &App, channel: Channel, read: F) -> Result<Option<(T, Place)>>
+where
+    F: Fn() -> R,
+    R: Future<Output = Result<T>> + Send,
+{
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
-        let state = of.read(&*app.db).await?;
+        let state = read().await?;
         if outbox::has_unsaid(&*app.db, channel).await? {
             outbox::flush(&*app.db, &app.hub, &[channel]).await?;
             continue;
         }
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
-            return Ok((state, before.place));
+            return Ok(Some((state, before.place)));
         }
     }
-    // Too busy to be caught standing still: nobody changes it while its row is locked. Everything is read by the
-    // connection that holds the lock: whoever waited for another one meanwhile could empty the pool with its like.
+    Ok(None)
+}
+
+/// The place of a channel that is too busy to be caught standing still: nobody changes it until the transaction ends.
+/// Its state must be read in that transaction, on the connection that it has already: in a crowd, those who wait for
+/// the lock hold all others.
+async fn frozen(app: &App, channel: Channel) -> Result<(Tx, Place)> {
     let tx = app.db.begin().await?;
     match channel {
         Channel::Room(room) => rooms::freeze(&tx, room).await?,
@@ -115,7 +114,5 @@ async fn consistent<R: Read>(app: &App, of: R) -> Result<(R::State, Place)> {
     }
     outbox::flush(&*tx, &app.hub, &[channel]).await?;
     let place = app.hub.standing(channel).await?.place;
-    let state = of.read(&*tx).await?;
-    drop(tx);
-    Ok((state, place))
+    Ok((tx, place))
 }

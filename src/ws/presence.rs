@@ -15,9 +15,9 @@ use crate::{
     realtime::{
         Channel, Event,
         merge::{self, Told},
+        outlet::Outlet,
         presence::Edge,
         protocol::events::OfflineReason,
-        registry::Outlet,
     },
     rooms,
 };
@@ -29,14 +29,21 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<()> {
     let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
     let edge = app.hub.connect(outlet).await?;
-    tell(app, outlet.account, edge, OfflineReason::Disconnected).await
+    let told = tell(app, outlet.account, edge, OfflineReason::Disconnected).await;
+    if told.is_err() {
+        // Nobody was told, so nobody is online: the connection ends and comes back.
+        app.hub.disconnect(outlet, false).await?;
+    }
+    told
 }
 
 /// A connection is gone: lost, or ended by its owner for good.
 pub(super) async fn disconnected(app: &App, outlet: &Outlet, for_good: bool) -> Result<()> {
     let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
-    let edge = app.hub.disconnect(outlet, !for_good).await?;
-    tell(app, outlet.account, edge, if for_good { OfflineReason::Logout } else { OfflineReason::Disconnected }).await
+    // While nobody can be found to be told, even the last goodbye is held: the end of the grace tries again.
+    let held = !for_good || app.db.ping().await.is_err();
+    let edge = app.hub.disconnect(outlet, held).await?;
+    tell(app, outlet.account, edge, OfflineReason::Logout).await
 }
 
 /// Ends graces and tells merged presence, until `stop`.
@@ -57,6 +64,9 @@ async fn expire(app: &App) -> Result<()> {
         return Ok(());
     }
     let (due, _) = app.hub.broker().due(app.clock.now()).await?;
+    if due.is_empty() || app.db.ping().await.is_err() {
+        return Ok(());
+    }
     for user in due {
         let _one_edge_at_a_time = app.hub.edge_lock(user).await;
         let edge = app.hub.broker().expire(user, app.clock.now()).await?;
@@ -65,6 +75,8 @@ async fn expire(app: &App) -> Result<()> {
     Ok(())
 }
 
+/// Tells an edge that has taken place. Who hears of it is looked up only now: whoever enters a room later is told of
+/// with the presence that holds then.
 async fn tell(app: &App, user: AccountId, edge: Option<Edge>, reason: OfflineReason) -> Result<()> {
     let told = match edge {
         None => return Ok(()),
@@ -75,18 +87,15 @@ async fn tell(app: &App, user: AccountId, edge: Option<Edge>, reason: OfflineRea
             Told::Offline(at, reason)
         }
     };
-    let friends = friends::ids(&*app.db, user).await?;
-    let room = rooms::current(&*app.db, user).await?;
-    let mut channels: Vec<_> = friends.into_iter().map(Channel::User).collect();
-    outbox::flush(&*app.db, &app.hub, &channels.iter().copied().chain(room.map(Channel::Room)).collect::<Vec<_>>())
-        .await?;
-    if let Some(room) = room {
+    let mut channels: Vec<_> = friends::ids(&*app.db, user).await?.into_iter().map(Channel::User).collect();
+    if let Some(room) = rooms::current(&*app.db, user).await? {
         let seats = rooms::seats(&*app.db, room).await?.len();
         match merge::delay(seats) {
             None => channels.push(Channel::Room(room)),
             Some(delay) => app.hub.merge().add(room, user, told, app.clock.now(), delay),
         }
     }
+    outbox::flush(&*app.db, &app.hub, &channels).await?;
     for channel in channels {
         app.hub.say(channel, &event(channel, user, told)).await?;
     }

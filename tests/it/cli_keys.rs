@@ -22,7 +22,8 @@ fn command(app: &TestApp) -> Command {
     command
 }
 
-async fn solgik(app: &TestApp, arguments: &[&str], input: &str) -> Output {
+/// Runs `solgik` to its end.
+pub async fn solgik(app: &TestApp, arguments: &[&str], input: &str) -> Output {
     let mut command = command(app);
     command.args(arguments);
     let input = input.to_owned();
@@ -34,7 +35,7 @@ async fn solgik(app: &TestApp, arguments: &[&str], input: &str) -> Output {
     task::spawn_blocking(run).await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 

@@ -35,7 +35,7 @@ async fn a_draining_server_is_alive_and_not_ready() {
 #[tokio::test]
 async fn a_server_without_its_database_is_alive_and_not_ready() {
     let app = TestApp::start().await;
-    app.app.db.clone().close_by_ref().await.unwrap();
+    app.app.db.close_by_ref().await.unwrap();
     app.get("/readyz").await.refused(503, "unavailable");
     app.get("/livez").await.ok();
 }
@@ -154,6 +154,42 @@ async fn pages_of_listed_origins_may_call_and_no_others() {
     assert_eq!(preflight.header("access-control-allow-origin"), ORIGIN);
     assert!(preflight.header("access-control-allow-methods").split(',').any(|method| method == "PUT"));
     assert!(preflight.header("access-control-allow-headers").contains("authorization"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_are_json_or_forms_and_anything_else_is_refused_by_name() {
+    const JSON: &str = "application/json";
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let app = TestApp::start().await;
+    let sumi = app.person("수미").await;
+    let post = async |media_type: &str, body: String| {
+        let request = sumi.request(Method::POST, "/accounts/timesetting/").body(body);
+        Reply::to(if media_type.is_empty() { request } else { request.header("content-type", media_type) }).await
+    };
+    for (media_type, body, status, code) in [
+        ("text/plain", "{}", 415, "unsupported_media_type"),
+        ("multipart/form-data; boundary=x", "--x--", 415, "unsupported_media_type"),
+        ("", "{}", 415, "unsupported_media_type"),
+        (JSON, "{", 400, "malformed_body"),
+        (JSON, "[1]", 400, "malformed_body"),
+        (JSON, "\"x\"", 400, "malformed_body"),
+        (FORM, "total_time=%FF", 400, "malformed_body"),
+    ] {
+        post(media_type, body.to_owned()).await.refused(status, code);
+    }
+    // A field that nobody knows is ignored, whatever its size, as long as the whole is short enough.
+    let padded = |length: usize| format!("{{\"x\":\"{}\"}}", "x".repeat(length - 8));
+    post(JSON, padded(4097)).await.refused(413, "body_too_large");
+    let understood = post(JSON, "{}".into()).await;
+    understood.refused(400, "required");
+    for (media_type, body) in
+        [("", ""), (JSON, ""), (JSON, "null"), (FORM, ""), ("application/json; charset=utf-8", "{}")]
+    {
+        let reply = post(media_type, body.to_owned()).await;
+        assert_eq!((reply.status, &reply["errors"]), (understood.status, &understood["errors"]), "{media_type} {body}");
+    }
+    assert_eq!(post(JSON, padded(4096)).await["errors"], understood["errors"]);
     app.stop().await;
 }
 

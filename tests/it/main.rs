@@ -16,13 +16,23 @@
 
 mod support;
 
+mod accounts;
+mod actors;
 mod broker_contract;
 mod cli_keys;
+mod cli_user;
+mod closes;
 mod crash;
 mod foundation;
+mod frames;
+mod friends;
 mod outlets;
 mod product_keys;
+mod promises;
+mod races;
 mod random;
+mod rooms;
+mod seats;
 mod socket;
 mod tidy;
 mod timesetting;

@@ -9,9 +9,10 @@ use solgik::{
     realtime::{
         Channel, CloseReason, Event, Hub, Place,
         broker::Delivery,
+        outlet::{Closing, Outlet, Overflow},
         outqueue::Bounds,
         protocol::events::{ExitReason, Routing},
-        registry::{Closing, Outlet, Overflow, Registry},
+        registry::Registry,
     },
 };
 
@@ -119,6 +120,18 @@ fn a_move_asks_the_connection_once_to_look_where_it_belongs() {
 }
 
 #[test]
+fn a_move_that_a_closed_gate_drops_is_not_forgotten() {
+    let registry = registry(2);
+    let sumi = add(&registry, SUMI);
+    sumi.hold(OTHER);
+    sumi.deliver(&routed(OTHER, 1, Routing { follow: true, ..Routing::default() }));
+    sumi.release(OTHER, &place(1)).unwrap();
+    let turn = sumi.turn(usize::MAX);
+    assert!(turn.frames.is_empty(), "the picture has it");
+    assert!(turn.follow, "and what it means for the connection still holds");
+}
+
+#[test]
 fn the_oldest_device_makes_room() {
     let registry = registry(2);
     let devices: Vec<_> = (1..=3).map(|session| registry.add(SUMI, SessionId(session), 2)).collect();
@@ -161,6 +174,9 @@ async fn who_leaves_a_room_hears_nothing_of_it_from_then_on() {
     hub.say(ROOM, &Event::RoomExited { user: SUMI.0, at: 0, reason: ExitReason::Left }).await.unwrap();
     hub.say(ROOM, &Event::RoomCheer { user: HANA.0, text: "조용하네".into() }).await.unwrap();
     assert_eq!(frames(&hana).len(), 2);
-    assert!(frames(&phone).is_empty());
-    assert!(frames(&laptop).is_empty());
+    for outlet in [&phone, &laptop] {
+        let turn = outlet.turn(usize::MAX);
+        assert!(turn.frames.is_empty());
+        assert!(turn.follow, "the word may be late: perhaps the seat is taken again");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Channel;
 use crate::error::{Error, ErrorCode, FieldError, Result};
@@ -107,29 +107,36 @@ pub fn parse_frame(text: &str) -> Result<Vec<Incoming>, NotThisProtocol> {
 }
 
 fn parse_message(line: &str) -> Result<Incoming, NotThisProtocol> {
-    let message: Value = serde_json::from_str(line).map_err(|_| NotThisProtocol)?;
-    let Value::Object(mut message) = message else {
-        return Ok(Incoming::Request(Request { id: None, op: Err(ErrorCode::MalformedMessage.into()) }));
+    // Raw: what is JSON and yet can't be held, as too deep or too large a number, is refused where it is needed.
+    let message: &RawValue = serde_json::from_str(line).map_err(|_| NotThisProtocol)?;
+    let malformed = || Error::from(ErrorCode::MalformedMessage);
+    let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(message.get()) else {
+        return Ok(Incoming::Request(Request { id: None, op: Err(malformed()) }));
     };
-    if message.is_empty() {
+    if fields.is_empty() {
         return Ok(Incoming::Alive);
     }
-    let id = message.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-    let id_is_bad = message.get("id").is_some_and(|given| !given.is_null()) && id.is_none();
-    let op = match message.get("op") {
-        _ if id_is_bad => Err(Error::fields(vec![FieldError::new("id", ErrorCode::WrongType)])),
-        Some(Value::String(op)) if !OPS.contains(&op.as_str()) => Err(ErrorCode::UnknownOp.into()),
-        Some(Value::String(_)) => {
-            // An operation without arguments may leave `d` out.
-            if message.get("d").is_none_or(Value::is_null) {
-                message.insert("d".to_owned(), Value::Object(serde_json::Map::new()));
-            }
-            serde_json::from_value(Value::Object(message))
-                .map_err(|error| Error::from(ErrorCode::MalformedMessage).with("reason", error.to_string()))
-        }
-        _ => Err(ErrorCode::MalformedMessage.into()),
+    let given = |name| fields.get(name).map(|value| value.get()).filter(|value| *value != "null");
+    let id = given("id").map(serde_json::from_str::<u32>);
+    let op = match given("op").map(serde_json::from_str::<String>) {
+        _ if matches!(id, Some(Err(_))) => Err(Error::fields(vec![FieldError::new("id", ErrorCode::WrongType)])),
+        Some(Ok(op)) if !OPS.contains(&op.as_str()) => Err(ErrorCode::UnknownOp.into()),
+        // An operation without arguments may leave `d` out.
+        Some(Ok(op)) => parse_op(&op, given("d").unwrap_or("{}")),
+        _ => Err(malformed()),
     };
-    Ok(Incoming::Request(Request { id, op }))
+    Ok(Incoming::Request(Request { id: id.and_then(Result::ok), op }))
+}
+
+/// Reads a known operation with its arguments.
+fn parse_op(op: &str, d: &str) -> Result<Op> {
+    let malformed = |reason: String| Error::from(ErrorCode::MalformedMessage).with("reason", reason);
+    // Arguments have names; a list would be taken for them in their order.
+    if !d.starts_with('{') {
+        return Err(malformed("d: expected an object".to_owned()));
+    }
+    let spelled = format!(r#"{{"op":"{op}","d":{d}}}"#);
+    serde_json::from_str(&spelled).map_err(|error| malformed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -168,11 +175,17 @@ mod tests {
             (r#"{"id":4294967296,"op":"whoami"}"#, ErrorCode::WrongType),
             (r#"{"id":1,"op":"room.enter"}"#, ErrorCode::MalformedMessage),
             (r#"{"id":1,"op":"room.enter","d":[]}"#, ErrorCode::MalformedMessage),
+            (r#"{"id":1,"op":"room.enter","d":[42,null]}"#, ErrorCode::MalformedMessage),
+            (r#"{"id":1,"op":"room.enter","d":{"room":1e999}}"#, ErrorCode::MalformedMessage),
+            (r#"{"id":1e999,"op":"whoami"}"#, ErrorCode::WrongType),
+            (r#"{"id":1,"op":"goal.set","d":{"text":"\ud800"}}"#, ErrorCode::MalformedMessage),
             (r#"{"id":1,"op":"room.enter","d":{"room":"x"}}"#, ErrorCode::MalformedMessage),
             (r#"{"id":1,"op":"sync","d":{"since":{"lobby":["e",1]}}}"#, ErrorCode::MalformedMessage),
         ] {
             assert_eq!(one(text).op.unwrap_err().code(), code, "{text}");
         }
+        let deep = |depth: usize| format!(r#"{{"id":1,"op":"whoami","d":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(one(&deep(7_000)).op.unwrap_err().code(), ErrorCode::MalformedMessage);
     }
 
     #[test]

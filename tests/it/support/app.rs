@@ -11,7 +11,7 @@ use solgik::{
     app::App,
     clock::Clock,
     config::{Config, Flags},
-    server,
+    outbox, server,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -78,6 +78,11 @@ impl TestApp {
         Person::sign_up(&self.door, first_name, self.next()).await
     }
 
+    /// Everything that was committed is said, without waiting for the relay to get round to it.
+    pub async fn say_all(&self) {
+        outbox::drain(&self.app.db, &self.app.hub).await.unwrap();
+    }
+
     fn next(&self) -> u32 {
         self.people.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -95,6 +100,8 @@ impl TestApp {
         ended.expect("the server panicked").expect("the server failed");
         self.check();
         assert!(self.app.hub.registry().is_empty(), "the server ended and somebody is connected");
+        // A database that nobody uses is dropped at once.
+        self.app.db.close_by_ref().await.unwrap();
     }
 
     /// What must hold at every moment.

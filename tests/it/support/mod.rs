@@ -1,14 +1,13 @@
 //! What tests stand on: a server of their own, people who act, and their sockets.
 
-// Features bring their tests with them; until the last has come, some of this has no caller.
-#![allow(dead_code, unused_imports)]
-
 mod app;
 mod database;
 mod device;
 mod door;
+mod knowledge;
 mod person;
 mod picture;
+mod raw;
 mod seed;
 mod socket;
 
@@ -18,5 +17,6 @@ pub use device::{Device, Gone};
 pub use door::{Door, Reply};
 pub use person::{PASSWORD, Person};
 pub use picture::Picture;
+pub use raw::{FIN, PING, Raw, TEXT, frame};
 pub use seed::{pick, seed};
 pub use socket::WsClient;
