@@ -33,6 +33,8 @@ pub struct Model {
     pub staff: bool,
     /// Is left out of boards.
     pub hidden: bool,
+    /// Lets friends see the statistics.
+    pub share_study: bool,
     /// Raised whenever every session ends; a session of an older epoch is dead.
     pub epoch: i32,
     /// When the last device was lost; `None` before the first visit.

@@ -19,6 +19,8 @@ pub struct Model {
     pub account_id: AccountId,
     /// With at most 16 hours a day.
     pub points: i64,
+    /// Whether it stands on the board: not if its owner is hidden or gone.
+    pub listed: bool,
 }
 
 /// No relation is declared: every join is written where it is needed.

@@ -98,10 +98,14 @@ impl MigrationTrait for Migration {
                     .col(integer("first_day"))
                     .col(big_integer("account_id"))
                     .col(big_integer("points"))
+                    .col(boolean("listed"))
                     .primary_key(Index::create().col("period").col("first_day").col("account_id"))
                     .foreign_key(&mut foreign_key("score", "account_id", "account"))
                     .take(),
             )
+            .await?;
+        manager
+            .alter_table(Table::alter().table("account").add_column(boolean("share_study").default(true)).take())
             .await?;
         for index in [
             // The database itself says that an account has at most one open run.
@@ -111,7 +115,9 @@ impl MigrationTrait for Migration {
             "CREATE UNIQUE INDEX ux_segment_once ON segment (run_id, from_at, source)",
             "CREATE INDEX ix_segment_account_id ON segment (account_id, from_at)",
             // A board's page is read in its order; ties stand by account.
-            "CREATE INDEX ix_score_board ON score (period, first_day, points DESC, account_id)",
+            "CREATE INDEX ix_score_board ON score (period, first_day, points DESC, account_id) WHERE listed AND points > 0",
+            // Hiding touches what one account has on all boards.
+            "CREATE INDEX ix_score_account_id ON score (account_id)",
         ] {
             manager.get_connection().execute_unprepared(index).await?;
         }
@@ -122,6 +128,6 @@ impl MigrationTrait for Migration {
         for table in TABLES {
             manager.drop_table(Table::drop().table(table).if_exists().take()).await?;
         }
-        Ok(())
+        manager.alter_table(Table::alter().table("account").drop_column("share_study").take()).await
     }
 }

@@ -7,7 +7,6 @@
 pub mod deletion;
 pub mod email;
 pub mod password_rules;
-pub mod period;
 pub mod profile;
 pub mod recovery;
 pub mod routes;

@@ -12,7 +12,7 @@ use entity::{AccountId, account};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{SignedIn, bodies, deletion, period, profile, profile::ProfileView, recovery, search, sentences::Sentence};
+use super::{SignedIn, bodies, deletion, profile, profile::ProfileView, recovery, search, sentences::Sentence};
 use crate::{
     app::App,
     auth::{Caller, Issued},
@@ -21,6 +21,7 @@ use crate::{
     http::{Answer, Body, Context, Paging, PathId, answer::json},
     locale::Locale,
     people::full_name,
+    study::period,
 };
 
 /// Rows of a page of people, unless the caller says otherwise.

@@ -6,7 +6,7 @@
 use entity::{AccountId, account};
 use serde::Serialize;
 
-use super::{period::Period, profile::Circle, store};
+use super::{profile::Circle, store};
 use crate::{
     app::App,
     clock::rfc3339,
@@ -17,6 +17,7 @@ use crate::{
         page::{Page, Paged},
     },
     people::{self, PublicView},
+    study::Period,
 };
 
 /// No name is longer, in any order.

@@ -119,13 +119,6 @@ impl Outlet {
         }
     }
 
-    /// The offsets of the user's moves that a closed gate holds.
-    pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
-        let state = self.state();
-        let held = state.gates.iter().filter(|gate| gate.channel == channel).flat_map(|gate| &gate.held);
-        held.filter(|delivery| delivery.routing.follow).map(|delivery| delivery.place.off).collect()
-    }
-
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
     /// stays closed, emptied: read the state again.
     pub fn release(&self, channel: Channel, place: &Place) -> Result<(), Overflow> {
@@ -135,6 +128,8 @@ impl Outlet {
         if gate.held.len() > GATE || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch) {
             gate.held.clear();
             state.gates.push(gate);
+            // A move may have been among what was not kept.
+            state.follow = true;
             return Err(Overflow);
         }
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
@@ -172,6 +167,13 @@ impl Outlet {
         }
     }
 
+    /// The offsets of the user's moves that a closed gate holds.
+    pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
+        let state = self.state();
+        let held = state.gates.iter().filter(|gate| gate.channel == channel).flat_map(|gate| &gate.held);
+        held.filter(|delivery| delivery.routing.follow).map(|delivery| delivery.place.off).collect()
+    }
+
     /// Whether the gate of `channel` is closed.
     pub fn is_held(&self, channel: Channel) -> bool {
         self.state().gates.iter().any(|gate| gate.channel == channel)
@@ -187,7 +189,6 @@ impl Outlet {
     pub(super) fn forget(&self, channel: Channel) {
         let mut state = self.state();
         state.channels.retain(|listened| *listened != channel);
-        // Whoever doesn't listen has nothing to hold.
         state.gates.retain(|gate| gate.channel != channel);
     }
 

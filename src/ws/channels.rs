@@ -134,8 +134,7 @@ impl Connection {
                 let beginning = Place { off: 0, ..place };
                 // What was held is written now; what was too much is read again.
                 let _ = self.outlet.release(channel, &beginning);
-                let waiting = self.outlet.waiting();
-                self.write(waiting).await?;
+                self.write_queue().await?;
                 continue;
             }
             self.write(vec![frame]).await?;
@@ -143,6 +142,15 @@ impl Connection {
                 return Ok(());
             }
         }
+    }
+
+    /// Writes everything that waits; whether the room is to be followed is left for the next turn.
+    async fn write_queue(&mut self) -> Result<(), CloseReason> {
+        let turn = self.outlet.turn(usize::MAX);
+        if turn.follow {
+            self.outlet.follow();
+        }
+        self.write(turn.frames).await
     }
 
     pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Utf8Bytes, Place)> {
@@ -217,6 +225,8 @@ impl Connection {
         for channel in &asked {
             self.outlet.hold(*channel);
         }
+        // Behind a snapshot it would count for nothing.
+        self.write_queue().await?;
         let (mut channels, mut missed) = (Channels::new(), Vec::new());
         for channel in asked {
             // The gates are closed, and only an answer opens them again.

@@ -11,7 +11,7 @@ use solgik::{
     realtime::{Channel, Event, protocol::events::OfflineReason},
 };
 
-use crate::support::{PING, Person, Picture, Raw, TEXT, TestApp, WsClient, frame};
+use crate::support::{PING, Person, Raw, RoomPicture, TEXT, TestApp, WsClient, frame};
 
 /// A socket opened by a first message that says where the client stands.
 async fn resume(app: &TestApp, person: &Person, since: &Value) -> (WsClient, Value) {
@@ -85,7 +85,7 @@ async fn who_comes_back_gets_exactly_what_was_missed() {
     let room = sumi.make_room().await;
     let mut socket = sumi.connect().await;
     let hello = socket.hello().await;
-    let mut picture = Picture::of(&hello);
+    let mut picture = RoomPicture::of(&hello);
     let own = format!("user:{}", sumi.id);
     let mut since = picture.since();
     since[&own] = json!([hello["channels"][&own]["epoch"], hello["channels"][&own]["off"]]);
@@ -205,7 +205,7 @@ async fn what_is_done_twice_is_told_once() {
     let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
     let room = sumi.make_room().await;
     let mut socket = sumi.connect().await;
-    let mut picture = Picture::of(&socket.hello().await);
+    let mut picture = RoomPicture::of(&socket.hello().await);
     join_all((0..10).map(|_| hana.enter(room))).await;
     let ask = format!("/accounts/friend/{}/", hana.id);
     join_all((0..10).map(|_| sumi.post(&ask, json!({"flag": true})))).await;
@@ -249,19 +249,19 @@ async fn whoever_joins_a_busy_room_misses_nothing_of_it() {
     // Some sit there already and only connect; the others enter by their sockets.
     let by_hello = join_all(seated.iter().map(|person| async {
         let mut socket = person.connect().await;
-        let picture = Picture::of(&socket.hello().await);
+        let picture = RoomPicture::of(&socket.hello().await);
         (socket, picture)
     }));
     let by_entering = join_all(joiners.iter().map(|person| async {
         let mut socket = person.connect().await;
         socket.hello().await;
-        let picture = Picture::of(&socket.call("room.enter", json!({"room": room})).await.unwrap());
+        let picture = RoomPicture::of(&socket.call("room.enter", json!({"room": room})).await.unwrap());
         (socket, picture)
     }));
     let ((), hello, entered) = tokio::join!(busy, by_hello, by_entering);
 
     let mut clients: Vec<_> = hello.into_iter().chain(entered).collect();
-    let fresh = Picture::of(&sumi.connect().await.hello().await);
+    let fresh = RoomPicture::of(&sumi.connect().await.hello().await);
     // The last look has made an edge of its own, which everybody hears of.
     for (socket, picture) in &mut clients {
         while picture.last < fresh.last {
@@ -392,12 +392,12 @@ async fn a_large_room_hears_of_presence_in_batches() {
     let room = members[0].make_room().await;
     join_all(members[1..].iter().map(|member| member.enter(room))).await;
     let mut watcher = members[0].connect().await;
-    let mut picture = Picture::of(&watcher.hello().await);
+    let mut picture = RoomPicture::of(&watcher.hello().await);
     let mut devices = join_all(members[1..6].iter().map(|member| member.connect())).await;
     for device in &mut devices {
         device.hello().await;
     }
-    let online = |picture: &Picture| picture.members.values().filter(|member| member["online"] == true).count();
+    let online = |picture: &RoomPicture| picture.members.values().filter(|member| member["online"] == true).count();
     let mut batches = 0;
     while online(&picture) < 6 {
         let event = watcher.event().await;
@@ -428,7 +428,7 @@ async fn a_reader_that_stops_is_closed_and_may_resume() {
     let room = sumi.make_room().await;
     hana.enter(room).await;
     let (mut slow, mut quick) = (sumi.connect().await, hana.connect().await);
-    let mut picture = Picture::of(&slow.hello().await);
+    let mut picture = RoomPicture::of(&slow.hello().await);
     quick.hello().await;
     slow.keep_reading(false);
     let slow_is_held = || !app.app.hub.registry().of(AccountId(sumi.id)).is_empty();
@@ -490,7 +490,7 @@ async fn superseded_presence_keeps_its_place() {
     let room = sumi.make_room().await;
     hana.enter(room).await;
     let mut socket = sumi.connect().await;
-    let mut picture = Picture::of(&socket.hello().await);
+    let mut picture = RoomPicture::of(&socket.hello().await);
     socket.keep_reading(false);
     // The system's buffers take a part of this; far more than half a queue is left.
     cheers(&app, room, hana.id, (0..180).map(|_| "x".repeat(150_000))).await;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use solgik::{auth::sessions, realtime::broker::Which};
 
-use crate::support::{Person, Picture, Reply, TestApp, WsClient};
+use crate::support::{Person, Reply, RoomPicture, TestApp, WsClient};
 
 const FOUR_WAYS: [&str; 4] = ["header", "subprotocol", "ticket", "first message"];
 
@@ -638,7 +638,7 @@ async fn a_picture_follows_a_room() {
     let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
     let room = sumi.make_room().await;
     let mut socket = sumi.connect().await;
-    let mut picture = Picture::of(&socket.hello().await);
+    let mut picture = RoomPicture::of(&socket.hello().await);
     hana.enter(room).await;
     hana.delete(&format!("/rooms/{room}/")).await.ok();
     hana.enter(room).await;

@@ -37,7 +37,7 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("friends", &[FOUNDATION, PLATFORM, &["app", "people"]]),
     // How much a member's row shows depends on friendship.
     ("rooms", &[FOUNDATION, PLATFORM, &["app", "people", "friends"]]),
-    ("study", &[FOUNDATION, PLATFORM, &["app", "people", "friends", "rooms"]]),
+    ("study", &[FOUNDATION, PLATFORM, &["app", "runs", "people", "friends", "rooms"]]),
     // What a timer runs is told in the room and written down.
     ("timer", &[FOUNDATION, PLATFORM, &["app", "runs", "people", "rooms", "study"]]),
     // Deleting an account ends everything that it has elsewhere.

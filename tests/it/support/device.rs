@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
 };
 
-use super::knowledge::Knowledge;
+use super::picture::Picture;
 
 /// How long what must come may take. Generous: a test's machine may be busy.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -33,7 +33,7 @@ pub type Answer = Result<Result<Value, Value>, Gone>;
 /// See the module. Dropping it is a lost connection.
 pub struct Device {
     pub token: String,
-    pub picture: Option<Knowledge>,
+    pub picture: Option<Picture>,
     socket: Option<WebSocketStream<TcpStream>>,
     bye: Value,
     last_id: u64,
@@ -63,13 +63,13 @@ impl Device {
         };
         self.socket = Some(timeout(LIMIT, open).await.expect("no answer to the handshake")?);
         self.bye = Value::Null;
-        let since = self.picture.as_ref().map(Knowledge::since).unwrap_or_else(|| json!({}));
+        let since = self.picture.as_ref().map(Picture::since).unwrap_or_else(|| json!({}));
         self.send(&json!({"op": "auth", "d": {"token": self.token, "since": since}})).await?;
         let hello = timeout(LIMIT, self.read()).await.expect("no hello")?;
         assert_eq!(hello["ev"], "hello", "{hello}");
         match &mut self.picture {
             Some(picture) => picture.resume(&hello["d"]),
-            None => self.picture = Some(Knowledge::new(&hello["d"])),
+            None => self.picture = Some(Picture::new(&hello["d"])),
         }
         Ok(())
     }
