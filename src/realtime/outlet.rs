@@ -38,7 +38,7 @@ pub struct Turn {
     pub more: bool,
     /// The user's room may be another one now.
     pub follow: bool,
-    /// After the frames, say goodbye.
+    /// Say goodbye; what waits is not written any more, resuming brings it.
     pub closing: Option<Closing>,
 }
 
@@ -168,7 +168,7 @@ impl Outlet {
         self.wake.notify_one();
     }
 
-    /// Ends the connection after what is queued; the first reason counts.
+    /// Ends the connection; the first reason counts. What is queued is left: resuming brings it.
     pub fn close(&self, closing: Closing) {
         let mut state = self.state();
         state.closing.get_or_insert(closing);

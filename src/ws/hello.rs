@@ -23,6 +23,7 @@ use crate::{
             ops::Since,
         },
     },
+    rooms,
 };
 
 #[derive(Serialize)]
@@ -108,6 +109,8 @@ impl Connection {
         if let Some((events, place)) = self.missed(channel, since).await? {
             missed.extend(events);
             channels.insert(channel, ChannelView { place, recovered: Some(true) });
+            // Nobody may have watched these timers while this client was away.
+            self.app.hub.timers().touch(rooms::seats(&*self.app.db, room).await?);
             return Ok(Some(HelloRoom::Recovered { id: room.0 }));
         }
         let Some((view, place)) = self.own_room(room).await? else {

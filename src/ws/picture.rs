@@ -105,7 +105,7 @@ where
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
         let state = read().await?;
-        if outbox::has_unsaid(&*app.db, channel).await? {
+        if outbox::has_unsaid(&*app.db, channel, before.last_key).await? {
             outbox::flush(&*app.db, &app.hub, &[channel]).await?;
             continue;
         }

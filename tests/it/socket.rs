@@ -303,6 +303,7 @@ async fn hello_answers_every_first_question() {
         "max_frame",
         "requests",
         "room",
+        "run",
         "server_time",
         "session",
         "token_expires_at",
