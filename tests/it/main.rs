@@ -24,5 +24,6 @@ mod foundation;
 mod outlets;
 mod product_keys;
 mod socket;
+mod study;
 mod tidy;
 mod timesetting;
