@@ -267,6 +267,8 @@ codes! {
     // Time.
     PlanExists = "plan_exists", 409, "작업 시간이 이미 있습니다.", "There is a time setting already.";
     PlanNotFound = "plan_not_found", 404, "작업 시간이 없습니다.", "There is no time setting.";
+    RunNotFound = "run_not_found", 404, "해당 타이머 기록이 없습니다.", "There is no such run.";
+    TooLate = "too_late", 409, "끝난 지 24시간이 지난 기록은 고칠 수 없습니다.", "A run can be corrected within 24 hours of its end.";
     BreakWithoutWork = "break_without_work", 400, "작업 시간이 0이면 휴식 시간도 0이어야 합니다.", "Without a work time the break must be 0.";
 
     TimerRunning = "timer_running", 409, "이미 타이머가 실행 중입니다.", "A timer is running already.";

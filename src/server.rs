@@ -29,7 +29,7 @@ use crate::{
     error::{Error, ErrorCode},
     friends,
     http::{Answer, context},
-    mail, outbox, product_keys, rooms, timer, web, ws,
+    mail, outbox, product_keys, rooms, study, timer, web, ws,
 };
 
 /// How often rows and memory that nobody needs any more are removed.
@@ -42,6 +42,7 @@ fn router(app: &App) -> Router {
         .merge(product_keys::routes::router())
         .merge(friends::routes::router())
         .merge(rooms::routes::router())
+        .merge(study::routes::router())
         .merge(timer::routes::router())
         .merge(ws::routes::router())
         .merge(web::router())
@@ -85,6 +86,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
     tasks.spawn(timer::settle::sweep(app.clone(), after.clone()));
     tasks.spawn(timer::ticker::run(app.clone(), after.clone()));
+    tasks.spawn(study::tally::keep(app.clone(), after.clone()));
     tasks.spawn(sweep(app.clone(), after.clone()));
 
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(&app));

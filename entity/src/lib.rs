@@ -18,5 +18,7 @@ pub mod run;
 pub mod score;
 pub mod segment;
 pub mod session;
+pub mod tally;
+pub mod tally_change;
 
 pub use id::{AccountId, Millis, OutboxId, ProductKeyId, RoomId, RunId, SegmentId, SessionId};

@@ -6,7 +6,7 @@ use sea_orm_migration::{prelude::*, schema::*};
 pub(crate) struct Migration;
 
 /// Children before their parents, so that foreign keys allow the drop.
-const TABLES: [&str; 5] = ["score", "day_total", "segment", "pause", "run"];
+const TABLES: [&str; 7] = ["tally_change", "tally", "score", "day_total", "segment", "pause", "run"];
 
 fn id() -> ColumnDef {
     ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key().take()
@@ -105,6 +105,30 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager
+            .create_table(
+                Table::create()
+                    .table("tally")
+                    .col(small_integer("period"))
+                    .col(integer("first_day"))
+                    .col(integer("bucket"))
+                    .col(big_integer("accounts"))
+                    .primary_key(Index::create().col("period").col("first_day").col("bucket"))
+                    .take(),
+            )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("tally_change")
+                    .col(id())
+                    .col(small_integer("period"))
+                    .col(integer("first_day"))
+                    .col(integer("bucket"))
+                    .col(big_integer("change"))
+                    .take(),
+            )
+            .await?;
+        manager
             .alter_table(Table::alter().table("account").add_column(boolean("share_study").default(true)).take())
             .await?;
         for index in [
@@ -116,6 +140,8 @@ impl MigrationTrait for Migration {
             "CREATE INDEX ix_segment_account_id ON segment (account_id, from_at)",
             // A board's page is read in its order; ties stand by account.
             "CREATE INDEX ix_score_board ON score (period, first_day, points DESC, account_id) WHERE listed AND points > 0",
+            // Who is on no board is counted, and so is what a page is taken from.
+            "CREATE INDEX ix_account_hidden ON account (id) WHERE hidden",
             // Hiding touches what one account has on all boards.
             "CREATE INDEX ix_score_account_id ON score (account_id)",
         ] {

@@ -86,6 +86,7 @@ pub(super) fn change(body: Body, today: Date) -> Result<Change> {
         birth_date: birth_date(&mut fields, today),
         image: fields.has("image").then(|| image(&mut fields)),
         hidden: fields.flag("hidden"),
+        share_study: fields.flag("share_study"),
     };
     fields.finish()?;
     Ok(change)

@@ -19,7 +19,7 @@ use crate::{
         broker::Which,
         protocol::{CloseReason, events::ExitReason},
     },
-    rooms, timer,
+    rooms, study, timer,
 };
 
 /// How often somebody new may turn up among the friends before we ask the caller to come back.
@@ -58,6 +58,7 @@ async fn erase(app: &App, tx: &Tx, account: &account::Model, now: Millis) -> Res
     let room = rooms::leave_in(tx, id, ExitReason::Deleted, now).await?;
     friends::remove_all_in(tx, id, now).await?;
     timer::remove_in(app, tx, id, now).await?;
+    study::set_listed(tx, id, false).await?;
     product_keys::release_in(tx, id).await?;
     sessions::end(tx, id, Which::All).await?;
     store::delete_resets(tx, id).await?;

@@ -14,6 +14,7 @@ use crate::{
     people::{self, Closeness, PublicView, search_name},
     rooms,
     runs::{self, Standings},
+    study,
     timer::{self, PlanView},
 };
 
@@ -23,22 +24,12 @@ use crate::{
 pub struct ProfileView {
     #[serde(flatten)]
     pub person: PublicView,
-    pub point: PointsView,
+    pub point: study::PointsView,
     pub room: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub friends: Option<Vec<PublicView>>,
     #[serde(flatten)]
     pub own: Option<OwnView>,
-}
-
-/// Points of each period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
-pub struct PointsView {
-    pub day: u64,
-    pub week: u64,
-    pub month: u64,
-    pub all: u64,
 }
 
 /// What nobody but the person sees.
@@ -48,6 +39,7 @@ pub struct OwnView {
     pub gender: i16,
     pub birth_date: String,
     pub hidden: bool,
+    pub share_study: bool,
     pub time_setting: Option<PlanView>,
 }
 
@@ -62,6 +54,7 @@ pub struct Change {
     /// `Some(None)` removes the picture.
     pub image: Option<Option<String>>,
     pub hidden: Option<bool>,
+    pub share_study: Option<bool>,
 }
 
 /// `id` as `viewer` sees them.
@@ -80,6 +73,7 @@ pub(super) async fn own(app: &App, connection: &impl ConnectionTrait, account: &
         gender: account.gender,
         birth_date: account.birth_date.clone(),
         hidden: account.hidden,
+        share_study: account.share_study,
         time_setting: timer::find_plan(connection, account.id).await?,
     };
     Ok(ProfileView { own: Some(own), ..view(app, connection, account.id, account, true).await? })
@@ -98,7 +92,7 @@ async fn view(
     let standings = runs::standings(connection, now, [account.id]).await?;
     Ok(ProfileView {
         person: circle.public(account, &standings),
-        point: PointsView::default(),
+        point: study::points(app, connection, account.id).await?,
         room: rooms::current(connection, account.id).await?.map(|room| room.0),
         friends,
         own: None,
@@ -143,7 +137,11 @@ impl Circle {
 pub async fn update(app: &App, id: AccountId, change: Change) -> Result<ProfileView> {
     let tx = app.db.begin().await?;
     let before = people::lock(&tx, [id]).await?.remove(&id).ok_or(ErrorCode::SessionEnded)?;
+    let was_hidden = before.hidden;
     let after = store::update(&tx, apply(before, change)).await?;
+    if after.hidden != was_hidden {
+        study::set_listed(&tx, id, !after.hidden).await?;
+    }
     rooms::member_changed(&tx, &after, app.clock.now()).await?;
     let view = own(app, &*tx, &after).await?;
     tx.commit().await?;
@@ -162,6 +160,7 @@ fn apply(before: account::Model, change: Change) -> account::ActiveModel {
         birth_date: Set(change.birth_date.unwrap_or(before.birth_date)),
         image: Set(change.image.unwrap_or(before.image)),
         hidden: Set(change.hidden.unwrap_or(before.hidden)),
+        share_study: Set(change.share_study.unwrap_or(before.share_study)),
         ..Default::default()
     }
 }

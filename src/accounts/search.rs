@@ -1,7 +1,6 @@
 //! Whom one finds, in which order.
 //!
-//! Promises that an unknown value is refused instead of guessed at, and that hidden people stand on nobody's board.
-//! Points come from elsewhere: until then everybody has none, and shares the first rank.
+//! Promises that an unknown value is refused instead of guessed at. Who stands where on a board is study's to say.
 
 use entity::{AccountId, account};
 use serde::Serialize;
@@ -17,8 +16,11 @@ use crate::{
         page::{Page, Paged},
     },
     people::{self, PublicView},
-    runs::{self, Standings},
-    study::Period,
+    runs,
+    study::{
+        self, Period,
+        board::{Asked, Scope, Standing},
+    },
 };
 
 /// No name is longer, in any order.
@@ -40,35 +42,44 @@ pub enum Order {
     Id,
     /// By name.
     Name,
-    /// Most points first.
-    Point(Period),
+    /// Most points first, among those of a scope.
+    Point(Period, Scope),
 }
 
 impl Search {
-    /// Reads `kw`, `order_by` and `period`.
+    /// Reads `kw`, `order_by`, `period` and `scope`.
     pub fn read(query: &Paging) -> Result<Self> {
         let keyword = query.parameter("kw").map(super::email::key);
         if let Some(keyword) = &keyword {
             check_visible("kw", keyword, KEYWORD).map_err(|error| Error::fields(vec![error]))?;
         }
-        let period = query.parameter("period");
+        let (period, scope) = (query.parameter("period"), query.parameter("scope"));
         let order = match query.parameter("order_by") {
             None | Some("id") => Order::Id,
             Some("name") => Order::Name,
-            Some("point") => Order::Point(period.map_or(Ok(Period::default()), choose_period)?),
+            Some("point") => Order::Point(
+                choose("period", period, &Period::NAMES)?.unwrap_or_default(),
+                choose("scope", scope, &Scope::NAMES)?.unwrap_or_default(),
+            ),
             Some(_) => return Err(invalid("order_by", "point, name, id")),
         };
         // Without points there is but one period, and another would be silently ignored.
-        if !matches!(order, Order::Point(_)) && period.is_some_and(|name| name != "all") {
+        let board = matches!(order, Order::Point(..));
+        if !board && period.is_some_and(|name| name != "all") {
             return Err(invalid("period", "all"));
+        }
+        if !board && scope.is_some_and(|name| name != "everyone") {
+            return Err(invalid("scope", "everyone"));
         }
         Ok(Self { keyword, order })
     }
 }
 
-fn choose_period(name: &str) -> Result<Period> {
-    let found = Period::NAMES.iter().find(|(known, _)| *known == name);
-    found.map(|(_, period)| *period).ok_or_else(|| invalid("period", &Period::NAMES.map(|(name, _)| name).join(", ")))
+fn choose<T: Copy>(field: &'static str, name: Option<&str>, choices: &[(&str, T)]) -> Result<Option<T>> {
+    let Some(name) = name else { return Ok(None) };
+    let found = choices.iter().find(|(known, _)| *known == name);
+    let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.map(|(_, choice)| Some(*choice)).ok_or_else(|| invalid(field, &names()))
 }
 
 fn invalid(field: &'static str, choices: &str) -> Error {
@@ -81,7 +92,7 @@ fn invalid(field: &'static str, choices: &str) -> Error {
 pub struct RowView {
     #[serde(flatten)]
     pub person: PublicView,
-    pub point: u64,
+    pub point: i64,
     /// Only on a board; nobody hidden has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<u64>,
@@ -97,6 +108,16 @@ pub struct BoardView {
     pub to: Option<String>,
     pub zone: String,
     pub me: RowView,
+    /// The nearest with points, best first.
+    pub neighbours: NeighboursView,
+}
+
+/// Who stands next to the caller.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
+pub struct NeighboursView {
+    pub above: Vec<RowView>,
+    pub below: Vec<RowView>,
 }
 
 /// The siblings of a list: a board's, or none.
@@ -109,34 +130,44 @@ pub struct BesideView {
 /// Those whom `viewer` finds.
 pub async fn list(app: &App, viewer: AccountId, search: Search, page: Page) -> Result<Paged<RowView, BesideView>> {
     let circle = Circle::of(app, &*app.db, viewer).await?;
-    let (rows, total) = store::list(&*app.db, &search, &page).await?;
-    let standings = runs::standings(&*app.db, app.clock.now(), rows.iter().map(|row| row.id).chain([viewer])).await?;
-    let ranked = matches!(search.order, Order::Point(_));
-    let rows = rows.iter().map(|row| row_of(&circle, &standings, row, ranked)).collect();
-    let board = match search.order {
-        Order::Point(period) => Some(board(app, &circle, &standings, viewer, period).await?),
-        Order::Id | Order::Name => None,
-    };
-    Ok(page.with(rows, total).beside(BesideView { board }))
-}
-
-fn row_of(circle: &Circle, standings: &Standings, account: &account::Model, ranked: bool) -> RowView {
-    RowView { person: circle.public(account, standings), point: 0, rank: (ranked && !account.hidden).then_some(1) }
+    if let Order::Point(period, scope) = search.order {
+        return board(app, &circle, Asked { viewer, period, scope }, search.keyword.as_deref(), page).await;
+    }
+    let (accounts, total) = store::list(&*app.db, &search, &page).await?;
+    let points = study::all_time(&*app.db, accounts.iter().map(|account| account.id)).await?;
+    let point = |account: &account::Model| points.get(&account.id).copied().unwrap_or(0);
+    let ids = accounts.iter().map(|account| account.id);
+    let standings = runs::standings(&*app.db, app.clock.now(), ids).await?;
+    let row = |account| RowView { person: circle.public(account, &standings), point: point(account), rank: None };
+    let rows = accounts.iter().map(row).collect();
+    Ok(page.with(rows, total).beside(BesideView { board: None }))
 }
 
 async fn board(
     app: &App,
     circle: &Circle,
-    standings: &Standings,
-    viewer: AccountId,
-    period: Period,
-) -> Result<BoardView> {
-    let me = people::get(&*app.db, viewer).await?;
-    let (from, to) = period.window(app.clock.now(), &app.zone)?.unzip();
-    Ok(BoardView {
+    asked: Asked,
+    keyword: Option<&str>,
+    page: Page,
+) -> Result<Paged<RowView, BesideView>> {
+    let read = study::board::read(app, asked, keyword.map(store::named), &page).await?;
+    let (above, below) = &read.neighbours;
+    let everybody = [&read.rows, above, below].into_iter().flatten().chain([&read.me]);
+    let people = people::list(&*app.db, everybody.map(|standing| standing.account)).await?;
+    let standings = runs::standings(&*app.db, read.now, people.keys().copied()).await?;
+    // Who was deleted in between is left out.
+    let row = |standing: &Standing| {
+        let person = circle.public(people.get(&standing.account)?, &standings);
+        Some(RowView { person, point: standing.points, rank: standing.rank })
+    };
+    let rows = |standings: &[Standing]| standings.iter().filter_map(row).collect::<Vec<_>>();
+    let (from, to) = asked.period.window(read.now, &app.zone)?.unzip();
+    let board = BoardView {
         from: from.map(rfc3339),
         to: to.map(rfc3339),
         zone: app.config.board.zone.clone(),
-        me: row_of(circle, standings, &me, true),
-    })
+        me: row(&read.me).ok_or(ErrorCode::SessionEnded)?,
+        neighbours: NeighboursView { above: rows(above), below: rows(below) },
+    };
+    Ok(page.with(rows(&read.rows), read.total).beside(BesideView { board: Some(board) }))
 }

@@ -94,8 +94,8 @@ pub(super) async fn list(
     let total = found.clone().count(connection).await?;
     let ordered = match search.order {
         Order::Name => found.order_by_asc(account::Column::SearchName),
-        // Nobody has points yet: everybody shares the first rank.
-        Order::Point(_) | Order::Id => found,
+        // Boards are read by study, in their own order.
+        Order::Point(..) | Order::Id => found,
     };
     let rows = ordered.order_by_asc(account::Column::Id).offset(page.offset()).limit(page.limit());
     Ok((rows.all(connection).await?, total))
@@ -104,16 +104,15 @@ pub(super) async fn list(
 fn matching(search: &Search) -> Select<account::Entity> {
     let mut found = account::Entity::find().filter(account::Column::DeletedAt.is_null());
     if let Some(keyword) = &search.keyword {
-        let pattern = LikeExpr::new(db::like_contains(keyword)).escape('\\');
-        let named = Condition::any()
-            .add(account::Column::SearchName.like(pattern))
-            .add(account::Column::EmailKey.eq(keyword.as_str()));
-        found = found.filter(named);
-    }
-    if matches!(search.order, Order::Point(_)) {
-        found = found.filter(account::Column::Hidden.eq(false));
+        found = found.filter(named(keyword));
     }
     found
+}
+
+/// Those whose name has `keyword` in it, or whose e-mail it is.
+pub(super) fn named(keyword: &str) -> Condition {
+    let pattern = LikeExpr::new(db::like_contains(keyword)).escape('\\');
+    Condition::any().add(account::Column::SearchName.like(pattern)).add(account::Column::EmailKey.eq(keyword))
 }
 
 /// The account's one live reset: an older one dies.

@@ -3,6 +3,7 @@
 mod config;
 mod healthcheck;
 mod keys;
+mod ledger;
 mod migrate;
 mod seed;
 mod serve;
@@ -34,6 +35,9 @@ enum Command {
     /// Make, import, list and revoke product keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Check what the ledger comes to
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Exit with 0 if the server on this machine is ready, else with 1
     Healthcheck,
     /// Make, change and delete accounts
@@ -65,6 +69,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve => serve::run(config).await,
             Command::Migrate(command) => migrate::run(command, &config).await,
             Command::Keys(command) => keys::run(command, config).await,
+            Command::Ledger(command) => ledger::run(command, config).await,
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::User(command) => user::run(command, config).await,
             Command::Config(command) => config::run(command, &config),

@@ -5,7 +5,9 @@ use axum::{
     extract::{FromRequest, Request},
     http::header,
 };
+use entity::Millis;
 use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 
@@ -176,6 +178,21 @@ impl Fields {
             self.refuse(FieldError::new(field, ErrorCode::Required));
             min
         })
+    }
+
+    /// An instant: RFC 3339, or milliseconds since 1970.
+    pub fn instant(&mut self, field: &'static str) -> Option<Millis> {
+        let parse = |text: &str| text.parse().ok().or_else(|| Some(text.parse::<Timestamp>().ok()?.as_millisecond()));
+        let instant = match self.values.get(field) {
+            None | Some(Value::Null) => return None,
+            Some(Value::String(text)) => parse(text.trim()),
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(_) => None,
+        };
+        if instant.is_none() {
+            self.refuse(FieldError::new(field, ErrorCode::WrongType));
+        }
+        instant.map(Millis)
     }
 
     /// Yes or no; a form's `true`, `false`, `1`, `0` are read as such.

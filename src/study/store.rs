@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use entity::{AccountId, Millis, RunId, account, day_total, score, segment};
+use entity::{AccountId, Millis, RunId, account, day_total, run, score, segment};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Expr, OnConflict, Query},
 };
 
@@ -12,7 +13,7 @@ use super::{
     ledger::Line,
     totals::{Days, Scores, Window},
 };
-use crate::{db::Tx, error::Result};
+use crate::{db::Tx, error::Result, http::page::Page};
 
 /// Rows of one statement: SQLite binds no more than 32 766 values, a segment has ten.
 const ROWS: usize = 1000;
@@ -180,4 +181,96 @@ async fn list_hidden(tx: &Tx, accounts: impl Iterator<Item = AccountId>) -> Resu
         .all(&**tx)
         .await?;
     Ok(hidden.into_iter().collect())
+}
+
+/// Lists or takes from boards what an account has there, and answers the scores that change.
+pub(super) async fn update_listed(tx: &Tx, id: AccountId, listed: bool) -> Result<Vec<score::Model>, DbErr> {
+    score::Entity::update_many()
+        .col_expr(score::Column::Listed, Expr::value(listed))
+        .filter(score::Column::AccountId.eq(id))
+        .filter(score::Column::Listed.ne(listed))
+        .exec_with_returning(&**tx)
+        .await
+}
+
+/// The points of accounts in windows.
+pub(super) async fn list_scores(
+    connection: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = AccountId>,
+    windows: &[Window],
+) -> Result<Vec<score::Model>, DbErr> {
+    let window = |(period, first_day): &Window| {
+        Condition::all().add(score::Column::Period.eq(*period)).add(score::Column::FirstDay.eq(*first_day))
+    };
+    let windows = windows.iter().map(window).fold(Condition::any(), Condition::add);
+    score::Entity::find().filter(score::Column::AccountId.is_in(ids)).filter(windows).all(connection).await
+}
+
+/// The run `id`, if it is `account`'s.
+pub(super) async fn find_run(tx: &Tx, account: AccountId, id: RunId) -> Result<Option<run::Model>, DbErr> {
+    run::Entity::find_by_id(id).filter(run::Column::AccountId.eq(account)).one(&**tx).await
+}
+
+/// Everything that was written of a run.
+pub(super) async fn list_run(tx: &Tx, id: RunId) -> Result<Vec<segment::Model>, DbErr> {
+    segment::Entity::find().filter(segment::Column::RunId.eq(id)).all(&**tx).await
+}
+
+/// One page of what was written of an account, the newest first, and how much there is.
+pub(super) async fn list_segments(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+    page: &Page,
+) -> Result<(Vec<segment::Model>, u64), DbErr> {
+    let query = segment::Entity::find().filter(segment::Column::AccountId.eq(account));
+    let total = query.clone().count(connection).await?;
+    let rows = query.order_by_desc(segment::Column::FromAt).order_by_desc(segment::Column::Id);
+    Ok((rows.offset(page.offset()).limit(page.limit()).all(connection).await?, total))
+}
+
+/// Work of an account that began in a window.
+pub(super) async fn list_work(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+    (from, to): (Millis, Millis),
+) -> Result<Vec<segment::Model>, DbErr> {
+    segment::Entity::find()
+        .filter(segment::Column::AccountId.eq(account))
+        .filter(segment::Column::FromAt.gte(from))
+        .filter(segment::Column::FromAt.lt(to))
+        .filter(segment::Column::Kind.eq(0_i16))
+        .all(connection)
+        .await
+}
+
+/// Days with work, from the first to the last.
+pub(super) async fn list_days(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+    first: i32,
+    last: i32,
+) -> Result<Vec<day_total::Model>, DbErr> {
+    day_total::Entity::find()
+        .filter(day_total::Column::AccountId.eq(account))
+        .filter(day_total::Column::Day.between(first, last))
+        .filter(day_total::Column::WorkMs.gt(0))
+        .order_by_asc(day_total::Column::Day)
+        .all(connection)
+        .await
+}
+
+/// All days with at least one point.
+pub(super) async fn list_days_with_points(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+) -> Result<Vec<i32>, DbErr> {
+    day_total::Entity::find()
+        .select_only()
+        .column(day_total::Column::Day)
+        .filter(day_total::Column::AccountId.eq(account))
+        .filter(day_total::Column::Points.gte(1))
+        .order_by_asc(day_total::Column::Day)
+        .into_tuple()
+        .all(connection)
+        .await
 }

@@ -488,6 +488,7 @@ async fn threat_17_a_profile_shows_what_its_viewer_may_see() {
         ("gender", json!(1)),
         ("birth_date", json!("2001-02-03")),
         ("hidden", json!(false)),
+        ("share_study", json!(true)),
         ("time_setting", json!(null)),
     ] {
         public[field] = value;

@@ -34,6 +34,7 @@ mod random;
 mod rooms;
 mod seats;
 mod socket;
+mod study;
 mod tidy;
 mod timer;
 mod timesetting;

@@ -1,0 +1,84 @@
+//! Ranges of points, in which those on a board are counted.
+//!
+//! Promises that more points never fall into a lower bucket, that up to 255 points each number has a bucket of its own,
+//! and that above that a bucket spans less than one part in a hundred of its points: a board of a million has some two
+//! thousand buckets, and few people in each.
+
+/// Buckets of each doubling of points, as a power of two.
+const FINENESS: u32 = 7;
+
+/// The bucket that `points`, which are not negative, fall into.
+pub fn bucket_of(points: i64) -> i32 {
+    let points = points.max(0);
+    let shift = (i64::BITS - points.leading_zeros()).saturating_sub(FINENESS + 1);
+    let bucket = (i64::from(shift) << FINENESS) + (points >> shift);
+    i32::try_from(bucket).unwrap_or(i32::MAX)
+}
+
+/// The fewest points that fall into `bucket`.
+pub fn lowest(bucket: i32) -> i64 {
+    let shift = ((bucket >> FINENESS) - 1).max(0);
+    i64::from(bucket - (shift << FINENESS)) << shift
+}
+
+/// How many stand in which bucket, the highest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(Vec<(i32, i64)>);
+
+impl Tally {
+    /// Of buckets, each once, in any order.
+    pub fn new(mut rows: Vec<(i32, i64)>) -> Self {
+        rows.sort_unstable_by(|a, b| b.cmp(a));
+        Self(rows)
+    }
+
+    /// All of them.
+    pub fn total(&self) -> i64 {
+        self.0.iter().map(|(_, accounts)| accounts).sum()
+    }
+
+    /// Those in buckets above `bucket`.
+    pub fn above(&self, bucket: i32) -> i64 {
+        self.0.iter().take_while(|(other, _)| *other > bucket).map(|(_, accounts)| accounts).sum()
+    }
+
+    /// The bucket in which the place `offset`, from 0, lies, and how many stand above that bucket.
+    pub fn locate(&self, offset: i64) -> Option<(i32, i64)> {
+        let mut above = 0;
+        for (bucket, accounts) in &self.0 {
+            if offset < above + accounts {
+                return Some((*bucket, above));
+            }
+            above += accounts;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_partition_points_in_order() {
+        let mut last = -1;
+        for points in 0..400_000 {
+            let bucket = bucket_of(points);
+            assert!(bucket == last || bucket == last + 1, "{points}");
+            if bucket != last {
+                assert_eq!(lowest(bucket), points);
+            }
+            last = bucket;
+        }
+        assert!(last < 1600, "{last}");
+        assert!(lowest(bucket_of(100_000) + 1) - lowest(bucket_of(100_000)) < 1000);
+    }
+
+    #[test]
+    fn a_place_is_found_in_its_bucket() {
+        let tally = Tally::new(vec![(3, 10), (9, 2), (5, 1)]);
+        assert_eq!((tally.total(), tally.above(9), tally.above(5), tally.above(4)), (13, 0, 2, 3));
+        let places = [0, 1, 2, 3, 12, 13].map(|offset| tally.locate(offset));
+        assert_eq!(places, [Some((9, 0)), Some((9, 0)), Some((5, 2)), Some((3, 3)), Some((3, 3)), None]);
+    }
+}

@@ -1,0 +1,192 @@
+//! How many stand in which bucket of a board, kept up without anybody waiting for anybody.
+//!
+//! Promises that what is counted and what is still to be folded in, together, are what stands on the board, in every
+//! snapshot. A change appends a row of its own; [`keep`] folds such rows into the counts, and one instance is enough.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use entity::{tally, tally_change};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, OnConflict},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    buckets::{Tally, bucket_of},
+    totals::Window,
+};
+use crate::{
+    app::App,
+    db::{Db, Tx},
+    error::Result,
+};
+
+/// How often changes are folded in: those that wait are added up by every reader.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Changes of one transaction, so that none lasts long.
+const BATCH: u64 = 10_000;
+
+/// Rows of one statement, far below what SQLite binds.
+const ROWS: usize = 4000;
+
+/// By how much buckets of windows change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes(BTreeMap<(Window, i32), i64>);
+
+impl Changes {
+    /// One account goes from `old` to `new` points. None is on no board.
+    pub fn moved(&mut self, window: Window, old: i64, new: i64) {
+        let bucket = |points: i64| (points > 0).then(|| bucket_of(points));
+        for (bucket, change) in [(bucket(old), -1), (bucket(new), 1)] {
+            if let Some(bucket) = bucket {
+                self.add(window, bucket, change);
+            }
+        }
+    }
+
+    /// `accounts` stand at `points`.
+    pub(super) fn standing(&mut self, window: Window, points: i64, accounts: i64) {
+        self.add(window, bucket_of(points), accounts);
+    }
+
+    /// Everything that changes.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (Window, i32)> {
+        self.0.keys().copied()
+    }
+
+    /// By how much one bucket changes.
+    pub(super) fn get(&self, window: Window, bucket: i32) -> i64 {
+        self.0.get(&(window, bucket)).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, window: Window, bucket: i32, change: i64) {
+        *self.0.entry((window, bucket)).or_default() += change;
+    }
+
+    fn rows(&self) -> Vec<((Window, i32), i64)> {
+        self.0.iter().filter(|(_, change)| **change != 0).map(|(key, change)| (*key, *change)).collect()
+    }
+}
+
+/// Appends changes.
+pub(super) async fn append(tx: &Tx, changes: &Changes) -> Result<()> {
+    for rows in changes.rows().chunks(ROWS) {
+        let rows = rows.iter().map(|(((period, first_day), bucket), change)| tally_change::ActiveModel {
+            period: Set(*period),
+            first_day: Set(*first_day),
+            bucket: Set(*bucket),
+            change: Set(*change),
+            ..Default::default()
+        });
+        tally_change::Entity::insert_many(rows).exec_without_returning(&**tx).await?;
+    }
+    Ok(())
+}
+
+/// The tally of one window, with what is still to be folded in.
+pub(super) async fn read(connection: &impl ConnectionTrait, window: Window) -> Result<Tally> {
+    let (period, first_day) = window;
+    let mut buckets: BTreeMap<i32, i64> = tally::Entity::find()
+        .select_only()
+        .columns([tally::Column::Bucket, tally::Column::Accounts])
+        .filter(tally::Column::Period.eq(period))
+        .filter(tally::Column::FirstDay.eq(first_day))
+        .filter(tally::Column::Accounts.ne(0))
+        .into_tuple::<(i32, i64)>()
+        .all(connection)
+        .await?
+        .into_iter()
+        .collect();
+    let changes = tally_change::Entity::find()
+        .select_only()
+        .columns([tally_change::Column::Bucket, tally_change::Column::Change])
+        .filter(tally_change::Column::Period.eq(period))
+        .filter(tally_change::Column::FirstDay.eq(first_day))
+        .into_tuple::<(i32, i64)>()
+        .all(connection)
+        .await?;
+    for (bucket, change) in changes {
+        *buckets.entry(bucket).or_default() += change;
+    }
+    Ok(Tally::new(buckets.into_iter().filter(|(_, accounts)| *accounts != 0).collect()))
+}
+
+/// All tallies, with what is still to be folded in.
+pub(super) async fn all(tx: &Tx) -> Result<Changes> {
+    let mut all = Changes::default();
+    for row in tally::Entity::find().all(&**tx).await? {
+        all.add((row.period, row.first_day), row.bucket, row.accounts);
+    }
+    for row in tally_change::Entity::find().all(&**tx).await? {
+        all.add((row.period, row.first_day), row.bucket, row.change);
+    }
+    Ok(all)
+}
+
+/// Folds changes in until `stop`.
+pub async fn keep(app: App, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        if let Err(error) = fold(&app.db).await {
+            tracing::warn!(%error, "folding tallies");
+        }
+    }
+}
+
+/// Folds in what waits.
+pub async fn fold(db: &Db) -> Result<()> {
+    while tally_change::Entity::find().one(&**db).await?.is_some() {
+        let tx = db.begin().await?;
+        if fold_batch(&tx).await? < BATCH {
+            return tx.commit_quietly().await;
+        }
+        tx.commit_quietly().await?;
+    }
+    Ok(())
+}
+
+/// What another instance is folding at this moment is gone when this one sees it: each change counts once.
+async fn fold_batch(tx: &Tx) -> Result<u64> {
+    let oldest = tally_change::Entity::find()
+        .select_only()
+        .column(tally_change::Column::Id)
+        .order_by_asc(tally_change::Column::Id)
+        .limit(BATCH)
+        .into_query();
+    let gone = tally_change::Entity::delete_many()
+        .filter(tally_change::Column::Id.in_subquery(oldest))
+        .exec_with_returning(&**tx)
+        .await?;
+    let mut changes = Changes::default();
+    for row in &gone {
+        changes.add((row.period, row.first_day), row.bucket, row.change);
+    }
+    add(tx, &changes).await?;
+    Ok(gone.len() as u64)
+}
+
+/// In ascending order, so that two instances can't wait for each other.
+async fn add(tx: &Tx, changes: &Changes) -> Result<()> {
+    let summed = Expr::col(("tally", "accounts")).add(Expr::col(("excluded", "accounts")));
+    let key = [tally::Column::Period, tally::Column::FirstDay, tally::Column::Bucket];
+    for rows in changes.rows().chunks(ROWS) {
+        let rows = rows.iter().map(|(((period, first_day), bucket), change)| tally::ActiveModel {
+            period: Set(*period),
+            first_day: Set(*first_day),
+            bucket: Set(*bucket),
+            accounts: Set(*change),
+        });
+        let conflict = OnConflict::columns(key).value(tally::Column::Accounts, summed.clone()).to_owned();
+        tally::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(&**tx).await?;
+    }
+    Ok(())
+}
+
+/// Counts again from what stands on the boards. The caller keeps everybody else from changing scores meanwhile.
+pub(super) async fn recount(tx: &Tx, counted: Changes) -> Result<()> {
+    tally_change::Entity::delete_many().exec(&**tx).await?;
+    tally::Entity::delete_many().exec(&**tx).await?;
+    add(tx, &counted).await
+}
