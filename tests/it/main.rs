@@ -19,6 +19,7 @@ mod support;
 mod accounts;
 mod actors;
 mod broker_contract;
+mod browser;
 mod cli_keys;
 mod cli_user;
 mod closes;
