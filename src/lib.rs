@@ -20,8 +20,15 @@
 //!
 //! # Words
 //! *account* (the wire says `user`), *session, product key, room, member* (durable) and *presence* (connected),
-//! *enter/exit, request/accept/reject/remove, plan* (the time setting), *instance, connection, channel, offset, epoch*.
+//! *enter/exit, request/accept/reject/remove, plan* (the time setting), *run* (a started timer), *phase, segment, point,
+//! instance, connection, channel, offset, epoch*.
 //! An *edge* is a change between online and offline; an *outlet* is the hub's end of a connection.
+//!
+//! # How time goes
+//! A run is a row: its plan, its start, its pauses. `runs::engine` says where it stands at an instant, for whoever shows a
+//! person, rings a phase or writes a segment; nothing counts. `timer::ticker` rings the phases of runs that somebody here
+//! watches, `timer::settle` writes ended phases into the ledger of `study`, the same lines whoever comes by and however
+//! late. Points are sums of the ledger, and their caches can be rebuilt from it.
 //!
 //! # What can be lost
 //! Nothing that was committed: its events are in the outbox of the same transaction. A cheer and a presence edge are
