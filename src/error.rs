@@ -271,6 +271,11 @@ codes! {
     TooLate = "too_late", 409, "끝난 지 24시간이 지난 기록은 고칠 수 없습니다.", "A run can be corrected within 24 hours of its end.";
     BreakWithoutWork = "break_without_work", 400, "작업 시간이 0이면 휴식 시간도 0이어야 합니다.", "Without a work time the break must be 0.";
 
+    TimerRunning = "timer_running", 409, "이미 타이머가 실행 중입니다.", "A timer is running already.";
+    TimerPaused = "timer_paused", 409, "타이머가 이미 일시정지되어 있습니다.", "The timer is paused already.";
+    TimerNotPaused = "timer_not_paused", 409, "일시정지된 타이머가 아닙니다.", "The timer is not paused.";
+    NoTimer = "no_timer", 409, "실행 중인 타이머가 없습니다.", "No timer is running.";
+
     // The socket.
     UnknownOp = "unknown_op", 400, "알 수 없는 명령입니다.", "This operation is unknown.";
     MalformedMessage = "malformed_message", 400, "메시지의 형식이 올바르지 않습니다.", "The message doesn't have the right form.";

@@ -47,12 +47,14 @@ async fn insert(tx: &Tx, channel: Option<String>, at: Millis, body: String) -> R
     Ok(())
 }
 
-/// Whether something committed about `channel` is still unsaid.
-pub async fn has_unsaid(connection: &impl ConnectionTrait, channel: Channel) -> Result<bool> {
+/// Whether something committed about `channel` is still unsaid, where `said` is the last key that was. Rows that are said
+/// and not yet removed don't count.
+pub async fn has_unsaid(connection: &impl ConnectionTrait, channel: Channel, said: Option<OutboxId>) -> Result<bool> {
     let row = outbox::Entity::find()
         .select_only()
         .column(outbox::Column::Id)
         .filter(outbox::Column::Channel.eq(channel.to_string()))
+        .filter(outbox::Column::Id.gt(said.unwrap_or(OutboxId(0))))
         .into_tuple::<OutboxId>()
         .one(connection)
         .await?;

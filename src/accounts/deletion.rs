@@ -37,7 +37,7 @@ pub async fn delete(app: &App, id: AccountId) -> Result<ProfileView> {
             continue;
         }
         let view = profile::own(app, &*tx, &account).await?;
-        let room = erase(&tx, &account, app.clock.now()).await?;
+        let room = erase(app, &tx, &account, app.clock.now()).await?;
         tx.commit().await?;
         tell_ended(app, id, Which::All, CloseReason::AccountDeleted).await;
         if let Some(room) = room {
@@ -53,11 +53,11 @@ async fn circle(connection: &impl ConnectionTrait, id: AccountId) -> Result<BTre
     Ok(friends::circle(connection, id).await?.into_iter().chain([id]).collect())
 }
 
-async fn erase(tx: &Tx, account: &account::Model, now: Millis) -> Result<Option<RoomId>> {
+async fn erase(app: &App, tx: &Tx, account: &account::Model, now: Millis) -> Result<Option<RoomId>> {
     let id = account.id;
     let room = rooms::leave_in(tx, id, ExitReason::Deleted, now).await?;
     friends::remove_all_in(tx, id, now).await?;
-    timer::remove_in(tx, id).await?;
+    timer::remove_in(app, tx, id, now).await?;
     study::set_listed(tx, id, false).await?;
     product_keys::release_in(tx, id).await?;
     sessions::end(tx, id, Which::All).await?;

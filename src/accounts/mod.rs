@@ -142,6 +142,10 @@ pub async fn sign_out(app: &App, caller: Caller) -> Result<()> {
     sessions::end(&tx, caller.account, which).await?;
     tx.commit_quietly().await?;
     tell_ended(app, caller.account, which, CloseReason::SessionEnded).await;
+    // A connection lost just before is not waited for: nobody is signed in who could bring it back.
+    if !sessions::exist(&*app.db, caller.account).await? {
+        app.hub.broker().give_up(caller.account, app.clock.now()).await?;
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Promises that what is only for the person is a type of its own, filled in at one place.
 
-use entity::{AccountId, account};
+use entity::{AccountId, Millis, account};
 use sea_orm::{ActiveValue::Set, ConnectionTrait};
 use serde::Serialize;
 
@@ -12,7 +12,9 @@ use crate::{
     error::{ErrorCode, Result},
     friends,
     people::{self, Closeness, PublicView, search_name},
-    rooms, study,
+    rooms,
+    runs::{self, Standings},
+    study,
     timer::{self, PlanView},
 };
 
@@ -85,9 +87,11 @@ async fn view(
     close: bool,
 ) -> Result<ProfileView> {
     let circle = Circle::of(app, connection, viewer).await?;
-    let friends = if close { Some(friends_of(connection, &circle, account.id).await?) } else { None };
+    let now = app.clock.now();
+    let friends = if close { Some(friends_of(connection, &circle, account.id, now).await?) } else { None };
+    let standings = runs::standings(connection, now, [account.id]).await?;
     Ok(ProfileView {
-        person: circle.public(account),
+        person: circle.public(account, &standings),
         point: study::points(app, connection, account.id).await?,
         room: rooms::current(connection, account.id).await?.map(|room| room.0),
         friends,
@@ -95,11 +99,17 @@ async fn view(
     })
 }
 
-async fn friends_of(connection: &impl ConnectionTrait, circle: &Circle, id: AccountId) -> Result<Vec<PublicView>> {
+async fn friends_of(
+    connection: &impl ConnectionTrait,
+    circle: &Circle,
+    id: AccountId,
+    now: Millis,
+) -> Result<Vec<PublicView>> {
     let ids = friends::ids(connection, id).await?;
+    let standings = runs::standings(connection, now, ids.iter().copied()).await?;
     let mut rows: Vec<_> = people::list(connection, ids).await?.into_values().collect();
     rows.sort_by_key(|row| row.id);
-    Ok(rows.iter().map(|row| circle.public(row)).collect())
+    Ok(rows.iter().map(|row| circle.public(row, &standings)).collect())
 }
 
 /// Whose e-mails a viewer sees whole.
@@ -116,9 +126,10 @@ impl Circle {
         Ok(Self { close, stranger: Closeness::Stranger(app.config.accounts.show_email) })
     }
 
-    pub(super) fn public(&self, account: &account::Model) -> PublicView {
+    pub(super) fn public(&self, account: &account::Model, standings: &Standings) -> PublicView {
         let close = self.close.binary_search(&account.id).is_ok();
-        people::public(account, if close { Closeness::Close } else { self.stranger })
+        let closeness = if close { Closeness::Close } else { self.stranger };
+        people::public(account, closeness, standings.state(account.id))
     }
 }
 

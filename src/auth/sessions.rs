@@ -97,6 +97,11 @@ pub async fn get(connection: &impl ConnectionTrait, id: SessionId) -> Result<ses
     Ok(session::Entity::find_by_id(id).one(connection).await?.ok_or(ErrorCode::SessionEnded)?)
 }
 
+/// Whether `account` is signed in anywhere.
+pub async fn exist(connection: &impl ConnectionTrait, account: AccountId) -> Result<bool> {
+    Ok(session::Entity::find().filter(session::Column::AccountId.eq(account)).one(connection).await?.is_some())
+}
+
 /// Removes sessions' rows. Ending all raises the account's epoch, so that a sign-in under way can't outlive it.
 pub async fn end(tx: &Tx, account: AccountId, which: Which) -> Result<()> {
     let mut doomed = session::Entity::delete_many().filter(session::Column::AccountId.eq(account));

@@ -7,8 +7,6 @@ pub mod relation;
 pub mod routes;
 mod store;
 
-use std::collections::HashMap;
-
 use entity::{AccountId, Millis, account};
 use sea_orm::ConnectionTrait;
 
@@ -28,6 +26,7 @@ use crate::{
         Channel, Event,
         protocol::events::{FriendView, RequestView},
     },
+    runs::{self, Standings, State},
 };
 
 /// Carries out `action` of `me` towards `other`.
@@ -44,18 +43,27 @@ pub async fn act(app: &App, me: AccountId, other: AccountId, action: Action) -> 
     let my_account = accounts.get(&me).ok_or(ErrorCode::SessionEnded)?;
     let other_account = accounts.get(&other).ok_or(ErrorCode::AccountNotFound)?;
     let change = relation::next(get_relation(&*tx, me, other).await?, action)?;
-    carry_out(&tx, change, my_account, other_account, app.clock.now()).await?;
+    let now = app.clock.now();
+    let standings = runs::standings(&*tx, now, [me, other]).await?;
+    carry_out(&tx, change, my_account, other_account, &standings, now).await?;
     tx.commit().await?;
     Ok(change)
 }
 
-async fn carry_out(tx: &Tx, change: Change, me: &account::Model, other: &account::Model, now: Millis) -> Result<()> {
+async fn carry_out(
+    tx: &Tx,
+    change: Change,
+    me: &account::Model,
+    other: &account::Model,
+    standings: &Standings,
+    now: Millis,
+) -> Result<()> {
     let (my_id, other_id) = (me.id, other.id);
     match change {
         Change::Nothing { .. } => Ok(()),
         Change::Ask => {
             store::insert_request(tx, my_id, other_id, now).await?;
-            let event = Event::FriendRequested { user: my_id.0, person: person(me), at: now.0 };
+            let event = Event::FriendRequested { user: my_id.0, person: person(me, standings.state(my_id)), at: now.0 };
             outbox::say(tx, Channel::User(other_id), now, &event).await
         }
         Change::TakeBack => {
@@ -71,7 +79,7 @@ async fn carry_out(tx: &Tx, change: Change, me: &account::Model, other: &account
             store::insert_friendship(tx, my_id, other_id, now).await?;
             say_to_both(tx, my_id, other_id, now, |user| {
                 let friend = if user == my_id { me } else { other };
-                Event::FriendAccepted { user: user.0, friend: friend_view(friend) }
+                Event::FriendAccepted { user: user.0, friend: friend_view(friend, standings) }
             })
             .await
         }
@@ -95,8 +103,12 @@ async fn say_to_both(
 }
 
 /// A friend as nobody is online; the hub fills in who is.
-fn friend_view(account: &account::Model) -> FriendView {
-    FriendView { person: person(account), online: false, since: account.seen_at.map(|at| at.0) }
+fn friend_view(account: &account::Model, standings: &Standings) -> FriendView {
+    FriendView {
+        person: person(account, standings.state(account.id)),
+        online: false,
+        since: account.seen_at.map(|at| at.0),
+    }
 }
 
 /// The ids of the account's friends.
@@ -139,38 +151,72 @@ pub async fn remove_all_in(tx: &Tx, account: AccountId, at: Millis) -> Result<()
 }
 
 /// The account's friends, as the socket shows them before presence is known.
-pub async fn friend_views(connection: &impl ConnectionTrait, account: AccountId) -> Result<Vec<FriendView>> {
+pub async fn friend_views(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+    now: Millis,
+) -> Result<Vec<FriendView>> {
     let friends = ids(connection, account).await?;
+    let standings = runs::standings(connection, now, friends.iter().copied()).await?;
     let accounts = people::list(connection, friends.iter().copied()).await?;
-    Ok(friends.iter().filter_map(|id| accounts.get(id)).map(friend_view).collect())
+    Ok(friends.iter().filter_map(|id| accounts.get(id)).map(|account| friend_view(account, &standings)).collect())
 }
 
 /// Requests that wait for the account's answer, as the socket shows them.
-pub async fn request_views(connection: &impl ConnectionTrait, account: AccountId) -> Result<Vec<RequestView>> {
+pub async fn request_views(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+    now: Millis,
+) -> Result<Vec<RequestView>> {
     let (requests, _) = list_requests(connection, account, Direction::Received, None).await?;
+    let standings = runs::standings(connection, now, requests.iter().map(|(id, _)| *id)).await?;
     let accounts = people::list(connection, requests.iter().map(|(id, _)| *id)).await?;
     let view = |(id, at): &(AccountId, Millis)| {
-        accounts.get(id).map(|account| RequestView { user: id.0, person: person(account), at: at.0 })
+        accounts.get(id).map(|account| RequestView {
+            user: id.0,
+            person: person(account, standings.state(*id)),
+            at: at.0,
+        })
     };
     Ok(requests.iter().filter_map(view).collect())
 }
 
-/// The account's friends with their accounts, and since when each is online.
-pub async fn list(app: &App, account: AccountId) -> Result<Vec<(account::Model, Option<Millis>)>> {
-    let friends = ids(&*app.db, account).await?;
-    let online = app.hub.broker().online(&friends).await?;
-    let mut accounts = people::list(&*app.db, friends.iter().copied()).await?;
-    Ok(friends.iter().zip(online).filter_map(|(id, since)| Some((accounts.remove(id)?, since))).collect())
+/// Somebody in a list of friends or requests.
+#[derive(Debug)]
+pub struct Acquaintance {
+    /// Who.
+    pub account: account::Model,
+    /// What the person does.
+    pub state: State,
+    /// Since when the person is online.
+    pub online: Option<Millis>,
+    /// When it began: the friendship, or the waiting.
+    pub since: Millis,
 }
 
-/// One page of requests with the other's account, and how many there are.
+/// The account's friends.
+pub async fn list(app: &App, account: AccountId) -> Result<Vec<Acquaintance>> {
+    acquaintances(app, list_friends(&*app.db, account).await?).await
+}
+
+/// One page of requests, and how many there are.
 pub async fn requests(
     app: &App,
     account: AccountId,
     direction: Direction,
     page: &Page,
-) -> Result<(Vec<(account::Model, Millis)>, u64)> {
+) -> Result<(Vec<Acquaintance>, u64)> {
     let (requests, total) = list_requests(&*app.db, account, direction, Some(page)).await?;
-    let mut accounts: HashMap<_, _> = people::list(&*app.db, requests.iter().map(|(id, _)| *id)).await?;
-    Ok((requests.into_iter().filter_map(|(id, at)| Some((accounts.remove(&id)?, at))).collect(), total))
+    Ok((acquaintances(app, requests).await?, total))
+}
+
+async fn acquaintances(app: &App, found: Vec<(AccountId, Millis)>) -> Result<Vec<Acquaintance>> {
+    let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+    let standings = runs::standings(&*app.db, app.clock.now(), ids.iter().copied()).await?;
+    let mut accounts = people::list(&*app.db, ids.iter().copied()).await?;
+    let online = app.hub.broker().online(&ids).await?;
+    let all = found.into_iter().zip(online).filter_map(|((id, since), online)| {
+        Some(Acquaintance { account: accounts.remove(&id)?, state: standings.state(id), online, since })
+    });
+    Ok(all.collect())
 }

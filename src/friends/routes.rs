@@ -9,7 +9,7 @@ use entity::AccountId;
 use serde::Serialize;
 
 use super::{
-    Direction,
+    Acquaintance, Direction,
     relation::{Action, Change},
 };
 use crate::{
@@ -76,10 +76,10 @@ impl From<Change> for StatusView {
 
 async fn list(State(app): State<App>, caller: Caller) -> Result<Answer<FriendsView>> {
     let friends = super::list(&app, caller.account).await?;
-    let row = |(account, online): (entity::account::Model, Option<entity::Millis>)| FriendRow {
-        person: people::public(&account, Closeness::Close),
-        online: online.is_some(),
-        since: online.or(account.seen_at).map(rfc3339),
+    let row = |friend: Acquaintance| FriendRow {
+        person: people::public(&friend.account, Closeness::Close, friend.state),
+        online: friend.online.is_some(),
+        since: friend.online.or(friend.account.seen_at).map(rfc3339),
     };
     Ok(Answer::new(FriendsView { friends: friends.into_iter().map(row).collect() }))
 }
@@ -96,13 +96,13 @@ async fn requests(app: App, caller: Caller, paging: Paging, direction: Direction
     let page = paging.page(20)?;
     let (rows, total) = super::requests(&app, caller.account, direction, &page).await?;
     let stranger = Closeness::Stranger(app.config.accounts.show_email);
-    let rows = rows.into_iter().map(|(account, at)| {
-        let view = Some(people::public(&account, stranger));
+    let rows = rows.into_iter().map(|other| {
+        let view = Some(people::public(&other.account, stranger, other.state));
         let (sender, receiver) = match direction {
             Direction::Received => (view, None),
             Direction::Sent => (None, view),
         };
-        RequestRow { sender, receiver, created_at: rfc3339(at) }
+        RequestRow { sender, receiver, created_at: rfc3339(other.since) }
     });
     Ok(page.with(rows.collect(), total))
 }

@@ -71,7 +71,8 @@ pub(super) async fn list_requests(
     let query = friend_request::Entity::find()
         .filter(mine.eq(account))
         .order_by_desc(friend_request::Column::CreatedAt)
-        .order_by_desc(friend_request::Column::SenderId);
+        .order_by_desc(friend_request::Column::SenderId)
+        .order_by_desc(friend_request::Column::ReceiverId);
     let (rows, total) = match page {
         None => {
             let rows = query.all(connection).await?;

@@ -16,12 +16,10 @@ use crate::{
     db::{Db, Tx},
     error::{ErrorCode, Result},
     realtime::protocol::events::PersonView,
+    runs::State,
 };
 
 pub use names::{full_name, masked, search_name};
-
-/// Nobody's timer runs yet: everyone is idle, on the wire 1.
-pub const IDLE: (u8, &str) = (1, "idle");
 
 /// A person as REST lists them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,8 +43,8 @@ pub enum Closeness {
     Stranger(EmailDisplay),
 }
 
-/// `account` as REST lists it.
-pub fn public(account: &account::Model, closeness: Closeness) -> PublicView {
+/// `account` as REST lists it, while it does what `state` says.
+pub fn public(account: &account::Model, closeness: Closeness, state: State) -> PublicView {
     let email = account.email.as_deref().map(|email| match closeness {
         Closeness::Close | Closeness::Stranger(EmailDisplay::Full) => email.to_owned(),
         Closeness::Stranger(EmailDisplay::Masked) => masked(email),
@@ -58,20 +56,20 @@ pub fn public(account: &account::Model, closeness: Closeness) -> PublicView {
         name: full_name(&account.last_name, &account.first_name),
         email,
         image: account.image.clone(),
-        current_state: IDLE.0,
+        current_state: state.code(),
     }
 }
 
-/// `account` as the socket tells it.
-pub fn person(account: &account::Model) -> PersonView {
+/// `account` as the socket tells it, while it does what `state` says.
+pub fn person(account: &account::Model, state: State) -> PersonView {
     PersonView {
         id: account.id.0,
         name: full_name(&account.last_name, &account.first_name),
         last_name: account.last_name.clone(),
         first_name: account.first_name.clone(),
         image: account.image.clone(),
-        current_state: IDLE.0,
-        state: IDLE.1,
+        current_state: state.code(),
+        state: state.as_str(),
     }
 }
 

@@ -3,12 +3,15 @@
 //! Promises that what is published reaches every connection that listens, in the channel's order, encoded once. It
 //! never waits for a receiver.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError},
+};
 
 use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId, SessionId};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use super::{
     admission::Admission,
@@ -20,7 +23,7 @@ use super::{
     outlet::{Closing, Outlet},
     outqueue::Bounds,
     presence::Edge,
-    protocol::{Channel, CloseReason, Event, Place},
+    protocol::{Channel, CloseReason, Event, Place, frames},
     registry::Registry,
 };
 use crate::{clock::Clock, config::Config, error::Result};
@@ -47,7 +50,33 @@ struct Inner {
 /// What the broker hands over ends here.
 struct Local {
     registry: Registry,
+    timers: Touched,
     on_sessions_ended: OnSessionsEnded,
+}
+
+/// Accounts whose timer somebody has to look at anew.
+#[derive(Debug, Default)]
+pub struct Touched {
+    accounts: std::sync::Mutex<HashSet<AccountId>>,
+    wake: Notify,
+}
+
+impl Touched {
+    /// Adds accounts.
+    pub fn touch(&self, accounts: impl IntoIterator<Item = AccountId>) {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).extend(accounts);
+        self.wake.notify_one();
+    }
+
+    /// Waits until there are some.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes them all.
+    pub fn take(&self) -> HashSet<AccountId> {
+        std::mem::take(&mut *self.accounts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl std::fmt::Debug for Local {
@@ -58,6 +87,9 @@ impl std::fmt::Debug for Local {
 
 impl Sink for Local {
     fn deliver(&self, delivery: &Arc<Delivery>) {
+        if let Some(user) = delivery.routing.timer_of {
+            self.timers.touch([AccountId(user)]);
+        }
         if let Some(user) = delivery.routing.detach {
             self.registry.detach(AccountId(user), delivery.channel);
         }
@@ -86,7 +118,7 @@ impl Hub {
     /// A hub with the broker that `config` asks for.
     pub fn new(config: &Config, clock: Clock, on_sessions_ended: OnSessionsEnded) -> Self {
         let bounds = Bounds { messages: config.socket.queue_messages, bytes: config.socket.queue_bytes };
-        let local = Arc::new(Local { registry: Registry::new(bounds), on_sessions_ended });
+        let local = Arc::new(Local { registry: Registry::new(bounds), timers: Touched::default(), on_sessions_ended });
         let sink: Arc<dyn Sink> = Arc::clone(&local) as Arc<dyn Sink>;
         let memory = Memory { messages: config.socket.history_messages, age: config.socket.history };
         let broker = Box::new(MemoryBroker::new(sink, memory, config.presence.grace));
@@ -109,6 +141,22 @@ impl Hub {
     /// Presence of large rooms that waits to be told.
     pub fn merge(&self) -> std::sync::MutexGuard<'_, Merge> {
         self.0.merge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose timers have changed, or have somebody new to tell.
+    pub fn timers(&self) -> &Touched {
+        &self.0.local.timers
+    }
+
+    /// Tells those here who listen to `channel` what follows from `user`'s state by arithmetic alone: every instance
+    /// finds it by itself, so it has an id and no place.
+    pub fn derive(&self, channel: Channel, user: AccountId, eid: &str, at: Millis, event: &Event) -> Result<()> {
+        if self.registry().has_listeners(channel) {
+            let message = Message::new(event)?;
+            let frame = frames::derived(channel, eid, at, &message.ev, &message.d);
+            self.registry().derive(channel, user, &frame);
+        }
+        Ok(())
     }
 
     /// Who is connected here.

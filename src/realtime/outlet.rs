@@ -38,7 +38,7 @@ pub struct Turn {
     pub more: bool,
     /// The user's room may be another one now.
     pub follow: bool,
-    /// After the frames, say goodbye.
+    /// Say goodbye; what waits is not written any more, resuming brings it.
     pub closing: Option<Closing>,
 }
 
@@ -46,6 +46,8 @@ pub struct Turn {
 struct Gate {
     channel: Channel,
     held: Vec<Arc<Delivery>>,
+    /// Derived states, the last of each user; they follow what is held.
+    derived: Vec<(AccountId, Utf8Bytes)>,
 }
 
 #[derive(Debug)]
@@ -110,11 +112,25 @@ impl Outlet {
         self.wake(state);
     }
 
-    /// Closes the gate of `channel`: what comes is held until the state it follows has been read.
+    /// Adds a derived state of `user`, or holds it at its channel's gate.
+    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Utf8Bytes) {
+        let mut state = self.state();
+        if let Some(gate) = state.gates.iter_mut().find(|gate| gate.channel == channel) {
+            gate.derived.retain(|(other, _)| *other != user);
+            gate.derived.push((user, frame.clone()));
+            return;
+        }
+        state.enqueue_derived(channel, user, frame.clone());
+        self.wake(state);
+    }
+
+    /// Closes the gate of `channel`: what comes is held until the state it follows has been read. What a closed gate
+    /// holds already stays: whether it is older is found out when the gate is opened.
     pub fn hold(&self, channel: Channel) {
         let mut state = self.state();
-        state.gates.retain(|gate| gate.channel != channel);
-        state.gates.push(Gate { channel, held: Vec::new() });
+        if state.gates.iter().all(|gate| gate.channel != channel) {
+            state.gates.push(Gate { channel, held: Vec::new(), derived: Vec::new() });
+        }
     }
 
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
@@ -126,16 +142,21 @@ impl Outlet {
         if gate.held.len() > GATE || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch) {
             gate.held.clear();
             state.gates.push(gate);
+            // A move may have been among what was not kept.
+            state.follow = true;
             return Err(Overflow);
         }
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
             if delivery.routing.detach == Some(self.account.0) {
                 // Gone since the state was read: nothing more passes, and the connection looks where it belongs.
-                state.gates.push(Gate { channel, held: Vec::new() });
+                state.gates.push(Gate { channel, held: Vec::new(), derived: Vec::new() });
                 state.follow = true;
                 break;
             }
             state.enqueue(delivery);
+        }
+        for (user, frame) in gate.derived {
+            state.enqueue_derived(channel, user, frame);
         }
         self.wake(state);
         Ok(())
@@ -147,7 +168,7 @@ impl Outlet {
         self.wake.notify_one();
     }
 
-    /// Ends the connection after what is queued; the first reason counts.
+    /// Ends the connection; the first reason counts. What is queued is left: resuming brings it.
     pub fn close(&self, closing: Closing) {
         let mut state = self.state();
         state.closing.get_or_insert(closing);
@@ -163,6 +184,13 @@ impl Outlet {
         }
     }
 
+    /// The offsets of the user's moves that a closed gate holds.
+    pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
+        let state = self.state();
+        let held = state.gates.iter().filter(|gate| gate.channel == channel).flat_map(|gate| &gate.held);
+        held.filter(|delivery| delivery.routing.follow).map(|delivery| delivery.place.off).collect()
+    }
+
     /// Whether the gate of `channel` is closed.
     pub fn is_held(&self, channel: Channel) -> bool {
         self.state().gates.iter().any(|gate| gate.channel == channel)
@@ -176,7 +204,9 @@ impl Outlet {
     }
 
     pub(super) fn forget(&self, channel: Channel) {
-        self.state().channels.retain(|listened| *listened != channel);
+        let mut state = self.state();
+        state.channels.retain(|listened| *listened != channel);
+        state.gates.retain(|gate| gate.channel != channel);
     }
 
     pub(super) fn channels(&self) -> Vec<Channel> {
@@ -221,6 +251,12 @@ impl Outlet {
 }
 
 impl State {
+    fn enqueue_derived(&mut self, channel: Channel, user: AccountId, frame: Utf8Bytes) {
+        if self.closing.is_none() && self.queue.push_derived(frame, (channel, user.0)).is_err() {
+            self.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
+        }
+    }
+
     fn enqueue(&mut self, delivery: &Delivery) {
         if self.closing.is_some() {
             return;

@@ -26,7 +26,7 @@ pub type StateKey = (Channel, i64);
 #[derive(Debug)]
 struct Item {
     frame: Utf8Bytes,
-    state: Option<(StateKey, u64)>,
+    state: Option<(StateKey, Option<u64>)>,
     /// A frame that only keeps a place doesn't count.
     counts: bool,
 }
@@ -60,7 +60,17 @@ impl OutQueue {
         if self.messages * 2 >= self.bounds.messages || self.bytes * 2 >= self.bounds.bytes {
             self.supersede(key);
         }
-        self.add(Item { frame, state: Some((key, off)), counts: true })
+        self.add(Item { frame, state: Some((key, Some(off))), counts: true })
+    }
+
+    /// Adds a state without a place: it takes the one of an earlier such state of the same user.
+    pub fn push_derived(&mut self, frame: Utf8Bytes, key: StateKey) -> Result<(), Full> {
+        let earlier = self.items.iter().position(|item| item.state == Some((key, None)));
+        if let Some(item) = earlier.and_then(|index| self.items.remove(index)) {
+            self.messages -= 1;
+            self.bytes -= item.frame.len();
+        }
+        self.add(Item { frame, state: Some((key, None)), counts: true })
     }
 
     /// Takes out at least one frame, if there is one, and more as long as they are within `bytes`.
@@ -103,7 +113,7 @@ impl OutQueue {
 
     fn supersede(&mut self, key: StateKey) {
         for item in &mut self.items {
-            if let Some((_, off)) = item.state.take_if(|(state, _)| *state == key) {
+            if let Some((_, Some(off))) = item.state.take_if(|(state, off)| *state == key && off.is_some()) {
                 let placeholder = frames::superseded(key.0, off);
                 self.messages -= 1;
                 item.counts = false;

@@ -35,23 +35,37 @@ pub enum Edge {
 struct User {
     since: Millis,
     devices: Vec<DeviceId>,
-    lost: Option<Millis>,
+    lost: Option<Lost>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    at: Millis,
+    /// When it is told.
+    due: Millis,
 }
 
 /// Everyone who is online or held.
 #[derive(Debug, Default)]
 pub struct Presence {
+    grace: Duration,
     users: HashMap<AccountId, User>,
-    lost: BTreeSet<(Millis, AccountId)>,
+    /// Those without a device, by the end of their grace.
+    held: BTreeSet<(Millis, AccountId)>,
 }
 
 impl Presence {
+    /// Nobody is online; who is lost will be held for `grace`.
+    pub fn new(grace: Duration) -> Self {
+        Self { grace, ..Self::default() }
+    }
+
     /// A device has connected.
     pub fn connect(&mut self, user: AccountId, device: DeviceId, now: Millis) -> Option<Edge> {
         if let Some(known) = self.users.get_mut(&user) {
             known.devices.push(device);
-            if let Some(at) = known.lost.take() {
-                self.lost.remove(&(at, user));
+            if let Some(lost) = known.lost.take() {
+                self.held.remove(&(lost.due, user));
             }
             return None;
         }
@@ -66,32 +80,37 @@ impl Presence {
         if !known.devices.is_empty() {
             return None;
         }
-        let at = *known.lost.get_or_insert(now);
+        let lost = *known.lost.get_or_insert(Lost { at: now, due: clock::after(now, self.grace) });
         if held {
-            self.lost.insert((at, user));
+            self.held.insert((lost.due, user));
             return None;
         }
-        self.lost.remove(&(at, user));
+        self.held.remove(&(lost.due, user));
         self.users.remove(&user);
-        Some(Edge::Offline { at })
+        Some(Edge::Offline { at: lost.at })
+    }
+
+    /// Whoever is held and will not come back is due at once.
+    pub fn give_up(&mut self, user: AccountId, now: Millis) {
+        if let Some(lost) = self.users.get_mut(&user).and_then(|known| known.lost.as_mut())
+            && self.held.remove(&(lost.due, user))
+        {
+            lost.due = lost.due.min(now);
+            self.held.insert((lost.due, user));
+        }
     }
 
     /// Whose grace has ended at `now`.
-    pub fn due(&self, now: Millis, grace: Duration) -> Vec<AccountId> {
-        self.lost.iter().take_while(|(at, _)| clock::after(*at, grace) <= now).map(|(_, user)| *user).collect()
-    }
-
-    /// When the next grace ends.
-    pub fn next_due(&self, grace: Duration) -> Option<Millis> {
-        self.lost.first().map(|(at, _)| clock::after(*at, grace))
+    pub fn due(&self, now: Millis) -> Vec<AccountId> {
+        self.held.iter().take_while(|(due, _)| *due <= now).map(|(_, user)| *user).collect()
     }
 
     /// Lets go of `user` if the grace has ended and nobody returned meanwhile.
-    pub fn expire(&mut self, user: AccountId, now: Millis, grace: Duration) -> Option<Edge> {
-        let at = self.users.get(&user)?.lost.filter(|at| clock::after(*at, grace) <= now)?;
-        self.lost.remove(&(at, user));
+    pub fn expire(&mut self, user: AccountId, now: Millis) -> Option<Edge> {
+        let lost = self.users.get(&user)?.lost.filter(|lost| lost.due <= now)?;
+        self.held.remove(&(lost.due, user));
         self.users.remove(&user);
-        Some(Edge::Offline { at })
+        Some(Edge::Offline { at: lost.at })
     }
 
     /// Since when `user` is online; a held user still is.
@@ -119,7 +138,7 @@ mod tests {
 
     #[test]
     fn several_devices_are_one_presence() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(GRACE);
         assert_eq!(presence.connect(SUMI, 1, Millis(0)), Some(Edge::Online { since: Millis(0) }));
         assert_eq!(presence.connect(SUMI, 2, Millis(5)), None);
         assert_eq!(presence.disconnect(SUMI, 1, Millis(6), false), None);
@@ -129,34 +148,45 @@ mod tests {
 
     #[test]
     fn a_return_within_the_grace_is_silent() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(GRACE);
         presence.connect(SUMI, 1, Millis(0));
         assert_eq!(presence.disconnect(SUMI, 1, Millis(1000), true), None);
         assert_eq!(presence.since(SUMI), Some(Millis(0)), "held is online");
-        assert_eq!(presence.due(Millis(15_999), GRACE), []);
+        assert_eq!(presence.due(Millis(15_999)), []);
         assert_eq!(presence.connect(SUMI, 2, Millis(15_999)), None);
-        assert_eq!(presence.due(Millis(99_999), GRACE), []);
-        assert_eq!(presence.expire(SUMI, Millis(99_999), GRACE), None);
+        assert_eq!(presence.due(Millis(99_999)), []);
+        assert_eq!(presence.expire(SUMI, Millis(99_999)), None);
     }
 
     #[test]
     fn the_edge_carries_the_instant_of_the_loss() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(GRACE);
         presence.connect(SUMI, 1, Millis(0));
         presence.disconnect(SUMI, 1, Millis(1000), true);
-        assert_eq!(presence.next_due(GRACE), Some(Millis(16_000)));
-        assert_eq!(presence.due(Millis(16_000), GRACE), [SUMI]);
-        assert_eq!(presence.expire(SUMI, Millis(16_000), GRACE), Some(Edge::Offline { at: Millis(1000) }));
-        assert_eq!(presence.expire(SUMI, Millis(16_000), GRACE), None, "once");
+        assert_eq!(presence.due(Millis(16_000)), [SUMI]);
+        assert_eq!(presence.expire(SUMI, Millis(16_000)), Some(Edge::Offline { at: Millis(1000) }));
+        assert_eq!(presence.expire(SUMI, Millis(16_000)), None, "once");
         assert_eq!(presence.connect(SUMI, 2, Millis(17_000)), Some(Edge::Online { since: Millis(17_000) }));
     }
 
     #[test]
     fn signing_out_while_held_is_immediate_and_keeps_the_instant() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(GRACE);
         presence.connect(SUMI, 1, Millis(0));
         presence.disconnect(SUMI, 1, Millis(1000), true);
         assert_eq!(presence.disconnect(SUMI, 1, Millis(2000), false), Some(Edge::Offline { at: Millis(1000) }));
-        assert_eq!(presence.next_due(GRACE), None);
+        assert_eq!(presence.due(Millis(99_999)), []);
+    }
+
+    #[test]
+    fn whoever_will_not_come_back_is_due_at_once() {
+        let mut presence = Presence::new(GRACE);
+        presence.connect(SUMI, 1, Millis(0));
+        presence.give_up(SUMI, Millis(500));
+        assert_eq!(presence.due(Millis(99_999)), [], "a device is there");
+        presence.disconnect(SUMI, 1, Millis(1000), true);
+        presence.give_up(SUMI, Millis(2000));
+        assert_eq!(presence.due(Millis(2000)), [SUMI]);
+        assert_eq!(presence.expire(SUMI, Millis(2000)), Some(Edge::Offline { at: Millis(1000) }));
     }
 }

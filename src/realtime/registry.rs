@@ -12,6 +12,7 @@ use std::{
 
 use dashmap::DashMap;
 use entity::{AccountId, SessionId};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     broker::Delivery,
@@ -124,6 +125,15 @@ impl Registry {
         if let Some(listeners) = self.channels.get(&delivery.channel) {
             for outlet in listeners.iter() {
                 outlet.deliver(delivery);
+            }
+        }
+    }
+
+    /// Hands a derived state of `user` to everyone here who listens.
+    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Utf8Bytes) {
+        if let Some(listeners) = self.channels.get(&channel) {
+            for outlet in listeners.iter() {
+                outlet.derive(channel, user, frame);
             }
         }
     }

@@ -8,7 +8,7 @@ pub mod policy;
 pub mod routes;
 mod store;
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use entity::{AccountId, Millis, RoomId, account, membership, room};
 use sea_orm::ConnectionTrait;
@@ -25,6 +25,7 @@ use crate::{
         Channel, Event,
         protocol::events::{CountView, ExitReason, MemberView, RoomView},
     },
+    runs::{self, Standings},
 };
 
 /// What is needed to make a room.
@@ -102,7 +103,8 @@ async fn check_password(
 
 async fn seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
     store::insert_membership(tx, account.id, room, now).await?;
-    let member = member_view(account, None);
+    let standings = runs::standings(&**tx, now, [account.id]).await?;
+    let member = member_view(account, None, &standings);
     outbox::say(tx, Channel::Room(room), now, &Event::RoomEntered { member }).await?;
     let moved = Event::RoomMoved { room: Some(room.0) };
     outbox::say(tx, Channel::User(account.id), now, &moved).await
@@ -167,13 +169,29 @@ pub async fn set_goal(app: &App, who: AccountId, goal: Option<String>) -> Result
 pub async fn member_changed(tx: &Tx, account: &account::Model, at: Millis) -> Result<()> {
     let Some(seat) = store::find_membership(&**tx, account.id).await? else { return Ok(()) };
     store::lock_room(tx, seat.room_id).await?;
-    let member = member_view(account, Some(&seat));
+    let standings = runs::standings(&**tx, at, [account.id]).await?;
+    let member = member_view(account, Some(&seat), &standings);
     outbox::say(tx, Channel::Room(seat.room_id), at, &Event::RoomUpdated { member }).await
+}
+
+/// Tells the room in which `account` sits, if any, within a change that holds the account's lock.
+pub async fn say(tx: &Tx, account: AccountId, at: Millis, event: &Event) -> Result<()> {
+    let Some(room) = current(&**tx, account).await? else { return Ok(()) };
+    store::lock_room(tx, room).await?;
+    outbox::say(tx, Channel::Room(room), at, event).await
 }
 
 /// Where the account sits.
 pub async fn current(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<RoomId>> {
     Ok(store::find_membership(connection, account).await?.map(|seat| seat.room_id))
+}
+
+/// Where each of `accounts` sits that sits anywhere.
+pub async fn seats_of(
+    connection: &impl ConnectionTrait,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<HashMap<AccountId, RoomId>> {
+    Ok(store::list_seats_of(connection, accounts.into_iter().collect()).await?)
 }
 
 /// Who sits in a room.
@@ -182,26 +200,27 @@ pub async fn seats(connection: &impl ConnectionTrait, room: RoomId) -> Result<Ve
 }
 
 /// A member as nobody is online; the hub fills in who is.
-fn member_view(account: &account::Model, seat: Option<&membership::Model>) -> MemberView {
+fn member_view(account: &account::Model, seat: Option<&membership::Model>, standings: &Standings) -> MemberView {
     MemberView {
-        person: person(account),
+        person: person(account, standings.state(account.id)),
         online: false,
         since: account.seen_at.map(|at| at.0),
         goal: seat.and_then(|seat| seat.goal.clone()),
-        run: (),
+        run: standings.view(account.id),
     }
 }
 
 /// The whole picture of an open room, before presence is known.
-pub async fn picture(connection: &impl ConnectionTrait, room: RoomId) -> Result<RoomView> {
+pub async fn picture(connection: &impl ConnectionTrait, room: RoomId, now: Millis) -> Result<RoomView> {
     let open = store::get_room(connection, room).await?;
     let members = store::list_members(connection, room).await?;
+    let standings = runs::standings(connection, now, members.iter().map(|(seat, _)| seat.account_id)).await?;
     Ok(RoomView {
         id: open.id.0,
         name: open.name,
         description: open.description,
         has_password: open.password_hash.is_some(),
-        members: members.iter().map(|(seat, account)| member_view(account, Some(seat))).collect(),
+        members: members.iter().map(|(seat, account)| member_view(account, Some(seat), &standings)).collect(),
     })
 }
 
@@ -241,6 +260,8 @@ pub struct Detail {
     pub room: room::Model,
     /// Everyone who sits there.
     pub members: Vec<(account::Model, Option<Millis>)>,
+    /// What each of them does.
+    pub standings: Standings,
 }
 
 /// A room as it is: an open one, or one that has just been left by its last member.
@@ -249,5 +270,6 @@ pub async fn detail(app: &App, id: RoomId) -> Result<Detail> {
     let members = store::list_members(&*app.db, id).await?;
     let ids: Vec<_> = members.iter().map(|(seat, _)| seat.account_id).collect();
     let online = app.hub.broker().online(&ids).await?;
-    Ok(Detail { room, members: members.into_iter().map(|(_, account)| account).zip(online).collect() })
+    let standings = runs::standings(&*app.db, app.clock.now(), ids).await?;
+    Ok(Detail { room, members: members.into_iter().map(|(_, account)| account).zip(online).collect(), standings })
 }

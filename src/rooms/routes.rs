@@ -14,6 +14,8 @@ use crate::{
     friends,
     http::{Answer, Body, Context, Paging, PathId, body, page::Paged},
     people::{self, Closeness, PublicView},
+    realtime::protocol::events::CountView,
+    runs::row::RunRow,
 };
 
 /// Most characters of a room's name.
@@ -48,8 +50,8 @@ struct MemberRow {
     online: bool,
     /// Online since, or offline since; null before the first visit.
     since: Option<String>,
-    /// Always null: nobody's timer runs on this server yet.
-    timer: (),
+    /// The running timer, with its anchor and next boundaries.
+    timer: Option<RunRow>,
 }
 
 impl RoomRow {
@@ -75,9 +77,7 @@ async fn list(State(app): State<App>, _: Caller, paging: Paging) -> Result<Paged
     }
     let page = paging.page(6)?;
     let (rooms, total) = super::list(&app, keyword.as_deref(), &page).await?;
-    let row = |(room, counts): (_, crate::realtime::protocol::events::CountView)| {
-        RoomRow::new(room, counts.member_num, counts.online_num, None)
-    };
+    let row = |(room, counts): (_, CountView)| RoomRow::new(room, counts.member_num, counts.online_num, None);
     Ok(page.with(rooms.into_iter().map(row).collect(), total))
 }
 
@@ -163,15 +163,18 @@ async fn answer(app: &App, viewer: AccountId, detail: Detail) -> Result<Answer<R
 
 /// A room as `viewer` may see it: who sits behind a password is shown to its members only.
 async fn view(app: &App, viewer: AccountId, detail: Detail, was_member: bool) -> Result<RoomRow> {
-    let Detail { room, members } = detail;
+    let Detail { room, members, standings } = detail;
     let is_member = was_member || members.iter().any(|(account, _)| account.id == viewer);
     let close: HashSet<_> = friends::ids(&*app.db, viewer).await?.into_iter().chain([viewer]).collect();
     let stranger = Closeness::Stranger(app.config.accounts.show_email);
     let rows = members.iter().map(|(account, online)| MemberRow {
-        person: people::public(account, if close.contains(&account.id) { Closeness::Close } else { stranger }),
+        person: {
+            let closeness = if close.contains(&account.id) { Closeness::Close } else { stranger };
+            people::public(account, closeness, standings.state(account.id))
+        },
         online: online.is_some(),
         since: online.or(account.seen_at).map(rfc3339),
-        timer: (),
+        timer: standings.view(account.id).map(RunRow::from),
     });
     let shown = (is_member || room.password_hash.is_none()).then(|| rows.collect());
     let online_num = members.iter().filter(|(_, online)| online.is_some()).count() as u64;

@@ -121,6 +121,16 @@ pub(super) async fn list_seats(
     Ok(by_room)
 }
 
+/// Where each of `accounts` sits.
+pub(super) async fn list_seats_of(
+    connection: &impl ConnectionTrait,
+    accounts: Vec<AccountId>,
+) -> Result<HashMap<AccountId, RoomId>, DbErr> {
+    let seats =
+        membership::Entity::find().filter(membership::Column::AccountId.is_in(accounts)).all(connection).await?;
+    Ok(seats.into_iter().map(|seat| (seat.account_id, seat.room_id)).collect())
+}
+
 pub(super) async fn count_members(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64, DbErr> {
     membership::Entity::find().filter(membership::Column::RoomId.eq(room)).count(connection).await
 }

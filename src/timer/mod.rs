@@ -1,74 +1,150 @@
-//! The time setting of an account, one each.
+//! The timer: one's time setting, and a run of it.
 //!
-//! Promises that the database judges whether there is one already, and that a change is made to the setting that was
-//! read. It keeps the setting only; nothing runs.
+//! Promises that an account has at most one open run, that a command is carried out once however often it is sent, and
+//! that a command for an old run changes nothing. What was studied is settled by arithmetic when a command or the sweeper
+//! comes by, the same whoever comes first; nothing counts seconds.
 
+pub mod command;
 pub mod routes;
+pub mod setting;
+pub mod settle;
 mod store;
+pub mod ticker;
 
-use entity::AccountId;
-use sea_orm::ConnectionTrait;
-use serde::Serialize;
+use entity::{AccountId, Millis, RunId, run};
 
+pub use self::{
+    command::Command,
+    setting::{PlanView, find_plan},
+};
 use crate::{
     app::App,
     db::Tx,
     error::{ErrorCode, Result},
-    people,
+    friends, outbox, people,
+    realtime::{Channel, Event, protocol::events::StopReason},
+    rooms,
+    runs::{
+        self, Run, State,
+        plan::{Change, Plan},
+    },
 };
 
-pub use crate::runs::plan::{Change, Plan};
-
-/// A time setting in minutes, as the wire has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
-pub struct PlanView {
-    pub total_time: i32,
-    pub work_time: i32,
-    pub break_time: i32,
+/// A command with what keeps it single.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// The run that is meant; another one stays as it is.
+    pub run: Option<RunId>,
+    /// The client's id of this command: sent again, it changes nothing.
+    pub command: Option<String>,
 }
 
-impl From<Plan> for PlanView {
-    fn from(plan: Plan) -> Self {
-        Self { total_time: plan.total_time(), work_time: plan.work_time(), break_time: plan.break_time() }
+/// Carries out `command` of `who`; `plan` overrides the time setting of a start. Answers the run as it is then.
+pub async fn carry_out(app: &App, who: AccountId, command: Command, plan: Change, order: Order) -> Result<Run> {
+    let now = app.clock.now();
+    let tx = app.db.begin().await?;
+    people::lock_one(&tx, who).await?;
+    let open = settle::complete(app, &tx, who, now).await?;
+    if let Some(unchanged) = already_done(&tx, who, open.as_ref(), command, &order).await? {
+        tx.commit().await?;
+        return Ok(unchanged);
+    }
+    command::check(open.as_ref().map_or(State::Idle, |run| run.state(now)), command)?;
+    let mut run = match open {
+        Some(run) => run,
+        None => begin(&tx, who, plan, now).await?,
+    };
+    run.row.last_command = order.command;
+    run.row.seen_at = now;
+    match command {
+        Command::Start => save_and_say(&tx, &mut run, now, |user, run| Event::TimerStarted { user, run }).await?,
+        Command::Pause => {
+            settle::settle(app, &tx, &mut run, now).await?;
+            run.pause(now);
+            save_and_say(&tx, &mut run, now, |user, run| Event::TimerPaused { user, run }).await?;
+        }
+        Command::Resume => {
+            store::insert_pause(&tx, &run, now).await?;
+            run.resume(now);
+            save_and_say(&tx, &mut run, now, |user, run| Event::TimerResumed { user, run }).await?;
+        }
+        Command::Stop => settle::finish(app, &tx, &mut run, now, StopReason::Stopped).await?,
+    }
+    tx.commit().await?;
+    tell_friends(app, who, run.state(now)).await;
+    Ok(run)
+}
+
+/// The run that a repeated or late command finds as it left it.
+async fn already_done(
+    tx: &Tx,
+    who: AccountId,
+    open: Option<&Run>,
+    command: Command,
+    order: &Order,
+) -> Result<Option<Run>> {
+    let Some(latest) = (match open {
+        Some(run) => Some(run.clone()),
+        None => runs::find_latest(&**tx, who).await?,
+    }) else {
+        return Ok(None);
+    };
+    let repeated = order.command.is_some() && order.command == latest.row.last_command;
+    let late = command != Command::Start && order.run.is_some_and(|run| run != latest.row.id || open.is_none());
+    Ok((repeated || late).then_some(latest))
+}
+
+async fn begin(tx: &Tx, who: AccountId, change: Change, now: Millis) -> Result<Run> {
+    let plan = match setting::find(&**tx, who).await? {
+        Some(plan) => plan.changed(change)?,
+        None if change == Change::default() => return Err(ErrorCode::PlanNotFound.into()),
+        None => Plan::new(0, 0, 0)?.changed(change)?,
+    };
+    Run::new(store::insert_run(tx, who, plan, now).await?, &[])
+}
+
+async fn save_and_say(
+    tx: &Tx,
+    run: &mut Run,
+    now: Millis,
+    event: impl FnOnce(i64, crate::realtime::protocol::events::RunView) -> Event,
+) -> Result<()> {
+    run.row.due_at = settle::next_due(run, now);
+    store::update_run(tx, run.row.clone()).await?;
+    say(tx, &run.row, now, &event(run.row.account_id.0, run.view(now))).await
+}
+
+/// Tells the owner's devices and the room.
+async fn say(tx: &Tx, run: &run::Model, now: Millis, event: &Event) -> Result<()> {
+    outbox::say(tx, Channel::User(run.account_id), now, event).await?;
+    rooms::say(tx, run.account_id, now, event).await
+}
+
+/// Friends hear what one does; it is nothing that was committed, and follows from what was.
+async fn tell_friends(app: &App, who: AccountId, state: State) {
+    let event = Event::FriendState { user: who.0, state: state.as_str() };
+    let told = async {
+        for friend in friends::ids(&*app.db, who).await? {
+            app.hub.say(Channel::User(friend), &event).await?;
+        }
+        Ok::<_, crate::error::Error>(())
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(%error, "friends were not told what somebody does");
     }
 }
 
-/// The setting of `account`, if it has one.
-pub async fn find_plan(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<PlanView>> {
-    Ok(store::find(connection, account).await?.map(PlanView::from))
+/// The open run of `who`, completed if its time has come.
+pub async fn current(app: &App, who: AccountId) -> Result<Option<Run>> {
+    let now = app.clock.now();
+    let open = runs::find_open(&*app.db, who).await?;
+    Ok(open.filter(|run| run.state(now) != State::Idle))
 }
 
-/// Makes the setting of `account`, which must have none.
-pub async fn create_plan(app: &App, account: AccountId, plan: Plan) -> Result<PlanView> {
-    let tx = app.db.begin().await?;
-    // An account that is being deleted must not get one that would outlive it.
-    people::lock_one(&tx, account).await?;
-    store::insert(&tx, account, plan).await?;
-    tx.commit_quietly().await?;
-    Ok(plan.into())
-}
-
-/// Changes the setting of `account`.
-pub async fn change_plan(app: &App, account: AccountId, change: Change) -> Result<PlanView> {
-    let tx = app.db.begin().await?;
-    // Two partial changes at once must not each be judged against what the other replaces.
-    people::lock_one(&tx, account).await?;
-    let plan = store::find(&*tx, account).await?.ok_or(ErrorCode::PlanNotFound)?.changed(change)?;
-    store::update(&tx, account, plan).await?;
-    tx.commit_quietly().await?;
-    Ok(plan.into())
-}
-
-/// Removes the setting of `account` and answers with what it was.
-pub async fn remove_plan(app: &App, account: AccountId) -> Result<PlanView> {
-    let tx = app.db.begin().await?;
-    let plan = store::delete(&tx, account).await?.ok_or(ErrorCode::PlanNotFound)?;
-    tx.commit_quietly().await?;
-    Ok(plan.into())
-}
-
-/// Removes the setting of `account`, if it has one.
-pub async fn remove_in(tx: &Tx, account: AccountId) -> Result<()> {
-    store::delete(tx, account).await.map(|_| ())
+/// Ends what an account that goes has running, and forgets its time setting.
+pub async fn remove_in(app: &App, tx: &Tx, account: AccountId, now: Millis) -> Result<()> {
+    if let Some(mut run) = settle::complete(app, tx, account, now).await? {
+        settle::finish(app, tx, &mut run, now, StopReason::Deleted).await?;
+    }
+    setting::remove_in(tx, account).await
 }

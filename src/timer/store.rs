@@ -1,13 +1,15 @@
-//! Queries on time settings.
+//! Queries on time settings and runs.
 
-use entity::{AccountId, plan};
+use entity::{AccountId, Millis, pause, plan, run};
 use plan::{ActiveModel, Column, Entity, Model};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+};
 
-use super::Plan;
 use crate::{
     db::{Tx, unique},
     error::{ErrorCode, Result},
+    runs::{Plan, Run},
 };
 
 pub(super) async fn find(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<Plan>> {
@@ -42,4 +44,33 @@ fn row(account: AccountId, plan: Plan) -> ActiveModel {
 fn read(row: Option<Model>) -> Result<Option<Plan>> {
     let plan = row.map(|row| Plan::new(row.total_time.into(), row.work_time.into(), row.break_time.into()));
     plan.transpose().map_err(|error| anyhow::anyhow!("a stored time setting is not valid: {error}").into())
+}
+
+pub(super) async fn insert_run(tx: &Tx, account: AccountId, plan: Plan, now: Millis) -> Result<run::Model> {
+    let row = run::ActiveModel {
+        account_id: Set(account),
+        total_time: Set(plan.total_time()),
+        work_time: Set(plan.work_time()),
+        break_time: Set(plan.break_time()),
+        started_at: Set(now),
+        settled_to: Set(now),
+        seen_at: Set(now),
+        ..Default::default()
+    };
+    let inserted = run::Entity::insert(row).exec_with_returning(&**tx).await;
+    inserted.map_err(|error| unique(error, ErrorCode::TimerRunning))
+}
+
+pub(super) async fn update_run(tx: &Tx, run: run::Model) -> Result<()> {
+    let row = run.into_active_model().reset_all();
+    run::Entity::update(row).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+/// The pause that lasts is over at `now`.
+pub(super) async fn insert_pause(tx: &Tx, run: &Run, now: Millis) -> Result<()> {
+    let Some(from_at) = run.row.paused_at else { return Ok(()) };
+    let row = pause::ActiveModel { run_id: Set(run.row.id), from_at: Set(from_at), to_at: Set(now) };
+    pause::Entity::insert(row).exec_without_returning(&**tx).await?;
+    Ok(())
 }

@@ -83,12 +83,16 @@ impl Connection {
         Ok(())
     }
 
-    /// What the client has missed, if it says where it stands and that is still known.
+    /// What the client has missed, if it says where it stands and that is still known. Whoever moved to and fro is
+    /// shown where that led: the way there would lead away from the room's picture, which is newer.
     pub(super) async fn missed(&mut self, channel: Channel, since: &Since) -> Result<Option<Missed>> {
-        match since.get(&channel) {
-            Some((epoch, off)) => self.app.hub.broker().since(channel, epoch, *off).await,
-            None => Ok(None),
-        }
+        let Some((epoch, off)) = since.get(&channel) else { return Ok(None) };
+        let me = Some(self.caller.account.0);
+        let missed = self.app.hub.broker().since(channel, epoch, *off).await?;
+        Ok(missed.filter(|(events, _)| {
+            events.iter().filter(|event| event.routing.follow).count() <= 1
+                && events.iter().all(|event| event.routing.detach != me)
+        }))
     }
 
     /// The room's picture, unless the user does not sit there any more.
@@ -117,7 +121,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads a channel's state and sends it as a snapshot until its gate can be opened.
+    /// Reads a channel's state and sends it as a snapshot until its gate can be opened. Moves are said one by one before:
+    /// no snapshot tells of them.
     pub(super) async fn resend(&mut self, channel: Channel) -> Result<(), CloseReason> {
         loop {
             self.outlet.hold(channel);
@@ -125,11 +130,27 @@ impl Connection {
                 Ok(snapshot) => snapshot,
                 Err(error) => return Err(self.broken(&error)),
             };
+            if self.outlet.held_moves(channel).iter().any(|off| *off <= place.off) {
+                let beginning = Place { off: 0, ..place };
+                // What was held is written now; what was too much is read again.
+                let _ = self.outlet.release(channel, &beginning);
+                self.write_queue().await?;
+                continue;
+            }
             self.write(vec![frame]).await?;
             if self.outlet.release(channel, &place).is_ok() {
                 return Ok(());
             }
         }
+    }
+
+    /// Writes everything that waits; whether the room is to be followed is left for the next turn.
+    async fn write_queue(&mut self) -> Result<(), CloseReason> {
+        let turn = self.outlet.turn(usize::MAX);
+        if turn.follow {
+            self.outlet.follow();
+        }
+        self.write(turn.frames).await
     }
 
     pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Utf8Bytes, Place)> {
@@ -198,28 +219,42 @@ impl Connection {
     }
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.
-    pub(super) async fn sync(&mut self, id: Option<u32>, since: &Since) -> Result<Result<(), CloseReason>> {
+    pub(super) async fn sync(&mut self, id: Option<u32>, since: &Since) -> Result<(), CloseReason> {
         let mine = [Some(Channel::User(self.caller.account)), self.room.map(Channel::Room)];
+        let asked: Vec<_> = mine.into_iter().flatten().filter(|channel| since.contains_key(channel)).collect();
+        for channel in &asked {
+            self.outlet.hold(*channel);
+        }
+        // Behind a snapshot it would count for nothing.
+        self.write_queue().await?;
         let (mut channels, mut missed) = (Channels::new(), Vec::new());
-        for channel in mine.into_iter().flatten().filter(|channel| since.contains_key(channel)) {
-            self.outlet.hold(channel);
-            let place = self.app.hub.standing(channel).await?.place;
-            self.place(channel, place, since, &mut channels, &mut missed).await?;
+        for channel in asked {
+            // The gates are closed, and only an answer opens them again.
+            if let Err(error) = self.line(channel, since, &mut channels, &mut missed).await {
+                return Err(self.broken(&error));
+            }
         }
         let mut frames = vec![frames::ok(id, &Synced { channels: &channels })];
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
-        if let Err(reason) = self.write(frames).await {
-            return Ok(Err(reason));
-        }
+        self.answer(frames).await?;
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);
-            if (!recovered || self.outlet.release(*channel, &line.place).is_err())
-                && let Err(reason) = self.resend(*channel).await
-            {
-                return Ok(Err(reason));
+            if !recovered || self.outlet.release(*channel, &line.place).is_err() {
+                self.resend(*channel).await?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
+    }
+
+    async fn line(
+        &mut self,
+        channel: Channel,
+        since: &Since,
+        channels: &mut Channels,
+        missed: &mut Vec<Arc<Delivery>>,
+    ) -> Result<()> {
+        let place = self.app.hub.standing(channel).await?.place;
+        self.place(channel, place, since, channels, missed).await
     }
 
     /// Opens a gate that [`Connection::follow`] left closed.

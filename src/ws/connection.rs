@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     authenticate::{Known, Opening, authenticate},
-    presence,
+    drain, presence,
     rate::{Bucket, Verdict},
     socket::{Heard, Socket},
 };
@@ -60,12 +60,18 @@ pub(super) struct Connection {
 
 /// Serves one connection until it ends.
 pub(super) async fn run(app: App, mut socket: Socket, opening: Opening) {
-    let known = match authenticate(&app, &mut socket, &opening).await {
-        Ok(known) => known,
-        Err(reason) => return socket.close(Closing { reason, reconnect_ms: None }).await,
+    let authenticated = app.drain.run_until_cancelled(authenticate(&app, &mut socket, &opening)).await;
+    let known = match authenticated {
+        Some(Ok(known)) => known,
+        Some(Err(reason)) => return socket.close(Closing { reason, reconnect_ms: None }).await,
+        None => return socket.close(drain::goodbye()).await,
     };
     let cap = app.config.limits.connections_per_user;
     let outlet = app.hub.registry().add(known.caller.account, known.caller.session, cap);
+    // Whoever sends everybody away may have looked just before.
+    if app.drain.is_cancelled() {
+        outlet.close(drain::goodbye());
+    }
     let now = Instant::now();
     let limits = &app.config.limits;
     let unlimited = app.throttle.exempts(opening.peer) && !app.config.message_rate_is_set;
@@ -137,6 +143,14 @@ impl Connection {
         self.socket.write(frames, &self.outlet).await
     }
 
+    /// Writes an answer behind what was said before it: after `room.leave` nothing of the room comes any more, and a
+    /// client that asks "anything new?" is not told "no" too early.
+    pub(super) async fn answer(&mut self, answer: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
+        let mut frames = self.outlet.waiting();
+        frames.extend(answer);
+        self.write(frames).await
+    }
+
     /// Writes what waits, then does whatever comes first.
     async fn turn(&mut self) -> Result<(), CloseReason> {
         let turn = self.outlet.turn(CHUNK);
@@ -187,7 +201,7 @@ impl Connection {
             (_, Incoming::Alive) => Ok(()),
             (Verdict::TooMany, Incoming::Request(request)) => {
                 let error = Error::retry(ErrorCode::TooManyRequests, Duration::from_secs(1));
-                self.write(vec![frames::err(request.id, &error, self.locale)]).await
+                self.answer(vec![frames::err(request.id, &error, self.locale)]).await
             }
             (Verdict::Fine, Incoming::Request(request)) => self.dispatch(request).await,
         }

@@ -1,24 +1,26 @@
 //! The socket's operations: one match onto the functions that REST calls too.
 
-use entity::{AccountId, RoomId};
+use entity::{AccountId, RoomId, RunId};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{channels::Channels, connection::Connection};
 use crate::{
-    error::{Error, ErrorCode, Result},
+    error::{Error, ErrorCode, FieldError, Result},
     friends::{self, relation::Action, routes::StatusView},
     http::body,
     people,
     realtime::{
         Channel, CloseReason, Event,
         protocol::{
-            events::RoomView,
+            events::{RoomView, RunView},
             frames,
             ops::{Op, Request},
         },
     },
     rooms,
+    runs::{self, plan::Change},
+    timer::{self, Command, Order},
 };
 
 /// Characters of a cheer and of a goal.
@@ -51,6 +53,13 @@ struct Said {
 }
 
 #[derive(Serialize)]
+struct Timed {
+    user_state: u8,
+    time: i64,
+    run: RunView,
+}
+
+#[derive(Serialize)]
 struct Nothing {}
 
 #[derive(Serialize)]
@@ -77,7 +86,7 @@ impl Connection {
                 if let Error::Internal(error) = &error {
                     tracing::error!(error = format!("{error:#}"), "an operation failed");
                 }
-                self.write(vec![frames::err(id, &error, self.locale)]).await
+                self.answer(vec![frames::err(id, &error, self.locale)]).await
             }
         }
     }
@@ -87,23 +96,27 @@ impl Connection {
         let answer = match op {
             Op::Auth { .. } => return Err(ErrorCode::MalformedMessage.into()),
             Op::Refresh { token } => self.refresh(id, &token).await?,
-            Op::Sync { since } => return self.sync(id, &since).await,
+            Op::Sync { since } => return Ok(self.sync(id, &since).await),
             Op::RoomEnter { room, password } => return self.enter(id, RoomId(room), password).await,
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
                 self.leave_channel();
                 // Another device may have entered somewhere meanwhile.
                 self.outlet.follow();
-                // What was said before comes before the answer: after it, nothing of the room does.
-                let mut frames = self.outlet.waiting();
-                frames.push(frames::ok(id, &Left { room: left.0 }));
-                return Ok(self.write(frames).await);
+                frames::ok(id, &Left { room: left.0 })
             }
             Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
             Op::RoomUnwatch {} => {
                 self.lobby.clear();
                 frames::ok(id, &Nothing {})
             }
+            Op::TimerStart { total_time, work_time, break_time, cmd } => {
+                let plan = Change { total_time, work_time, break_time };
+                self.time(id, Command::Start, plan, None, cmd).await?
+            }
+            Op::TimerPause { run, cmd } => self.time(id, Command::Pause, Change::default(), run, cmd).await?,
+            Op::TimerResume { run, cmd } => self.time(id, Command::Resume, Change::default(), run, cmd).await?,
+            Op::TimerStop { run, cmd } => self.time(id, Command::Stop, Change::default(), run, cmd).await?,
             Op::GoalSet { text } => {
                 let text = text.map(|text| shown("text", &text)).transpose()?.filter(|text| !text.is_empty());
                 rooms::set_goal(&self.app, self.caller.account, text.clone()).await?;
@@ -117,7 +130,7 @@ impl Connection {
             Op::FriendRemove { user } => self.befriend(id, user, Action::Remove).await?,
             Op::Whoami {} => self.whoami(id).await?,
         };
-        Ok(self.write(vec![answer]).await)
+        Ok(self.answer(vec![answer]).await)
     }
 
     async fn refresh(&mut self, id: Option<u32>, token: &str) -> Result<Utf8Bytes> {
@@ -143,7 +156,7 @@ impl Connection {
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
         let channel = Channel::Room(RoomId(view.id));
         let channels = Channels::from([(channel, place.clone().into())]);
-        if let Err(reason) = self.write(vec![frames::ok(id, &Entered { room: view, channels })]).await {
+        if let Err(reason) = self.answer(vec![frames::ok(id, &Entered { room: view, channels })]).await {
             return Ok(Err(reason));
         }
         Ok(self.release(channel, &place).await)
@@ -163,6 +176,24 @@ impl Connection {
         Ok(frames::ok(id, &Said { off: place.map(|place| place.off) }))
     }
 
+    async fn time(
+        &mut self,
+        id: Option<u32>,
+        command: Command,
+        plan: Change,
+        run: Option<i64>,
+        cmd: Option<String>,
+    ) -> Result<Utf8Bytes> {
+        if cmd.as_ref().is_some_and(|cmd| cmd.chars().count() > 64) {
+            return Err(Error::fields(vec![FieldError::new("cmd", ErrorCode::TooLong).with("max", 64)]));
+        }
+        let order = Order { run: run.map(RunId), command: cmd };
+        let run = timer::carry_out(&self.app, self.caller.account, command, plan, order).await?;
+        let now = self.app.clock.now();
+        let view = run.view(now);
+        Ok(frames::ok(id, &Timed { user_state: run.state(now).code(), time: now.0, run: view }))
+    }
+
     async fn befriend(&mut self, id: Option<u32>, user: i64, action: Action) -> Result<Utf8Bytes> {
         let change = friends::act(&self.app, self.caller.account, AccountId(user), action).await?;
         Ok(frames::ok(id, &StatusView::from(change)))
@@ -170,8 +201,9 @@ impl Connection {
 
     async fn whoami(&mut self, id: Option<u32>) -> Result<Utf8Bytes> {
         let account = people::get(&*self.app.db, self.caller.account).await?;
+        let standings = runs::standings(&*self.app.db, self.app.clock.now(), [account.id]).await?;
         let answer = Whoami {
-            user: people::public(&account, people::Closeness::Close),
+            user: people::public(&account, people::Closeness::Close, standings.state(account.id)),
             session: self.caller.session.0,
             instance: self.app.hub.instance().to_owned(),
             room: self.room.map(|room| room.0),

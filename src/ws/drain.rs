@@ -16,6 +16,11 @@ const RETURN_MS: std::ops::Range<u64> = 500..5000;
 /// How long closing sockets may take once everybody was told.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// What a client is told that has to come back to another instance, or to this one's next life.
+pub(super) fn goodbye() -> Closing {
+    Closing { reason: CloseReason::Draining, reconnect_ms: Some(rand::random_range(RETURN_MS)) }
+}
+
 /// Refuses whoever is new and sends away whoever is here. Presence is held: they come back, here or elsewhere.
 pub async fn run(app: &App) {
     app.drain.cancel();
@@ -25,8 +30,7 @@ pub async fn run(app: &App) {
     tracing::info!(connections = everybody.len(), "draining");
     for outlets in everybody.chunks(batch) {
         for outlet in outlets {
-            let reconnect_ms = Some(rand::random_range(RETURN_MS));
-            outlet.close(Closing { reason: CloseReason::Draining, reconnect_ms });
+            outlet.close(goodbye());
         }
         tokio::time::sleep(STEP).await;
     }

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     error::Result,
+    outbox,
     people::{self, PublicView},
     realtime::{
         Channel, CloseReason,
         broker::Delivery,
         protocol::{
-            events::{FriendView, RequestView, RoomView},
+            events::{FriendView, RequestView, RoomView, RunView},
             frames,
             ops::Since,
         },
@@ -34,6 +35,7 @@ struct Hello<'a> {
     token_expires_at: i64,
     max_frame: usize,
     user: PublicView,
+    run: Option<RunView>,
     friends: Vec<FriendView>,
     requests: Vec<RequestView>,
     room: Option<HelloRoom>,
@@ -57,12 +59,20 @@ impl Connection {
         app.hub.subscribe(&self.outlet, own).await?;
         presence::connected(&app, &self.outlet).await?;
         let account = people::get(&*app.db, self.caller.account).await?;
-        let (mut channels, mut missed) = (Channels::new(), Vec::new());
-        let (user, place) = picture::user(&app, self.caller.account).await?;
-        self.place(own, place, &known.since, &mut channels, &mut missed).await?;
-        // After the own channel's place: a move that is committed later is told there, and followed.
-        self.room = rooms::current(&*app.db, self.caller.account).await?;
-        let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
+        let (user, room, channels, missed) = loop {
+            let (mut channels, mut missed) = (Channels::new(), Vec::new());
+            let (user, place) = picture::user(&app, self.caller.account).await?;
+            self.place(own, place, &known.since, &mut channels, &mut missed).await?;
+            self.room = user.seat;
+            let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
+            // A move that came meanwhile would follow a room's picture that is newer than itself: look again.
+            outbox::flush(&*app.db, &app.hub, &[own]).await?;
+            let known = channels.get(&own).map_or(0, |line| line.place.off);
+            if self.outlet.held_moves(own).iter().all(|off| *off <= known) {
+                break (user, room, channels, missed);
+            }
+            self.leave_channel();
+        };
         let hello = Hello {
             session: self.caller.session.0,
             instance: app.hub.instance(),
@@ -70,7 +80,8 @@ impl Connection {
             heartbeat_ms: app.config.socket.heartbeat.as_millis(),
             token_expires_at: self.caller.expires_at.0,
             max_frame: app.config.socket.max_frame,
-            user: people::public(&account, people::Closeness::Close),
+            user: people::public(&account, people::Closeness::Close, user.state),
+            run: user.run,
             friends: user.friends,
             requests: user.requests,
             room,
@@ -98,6 +109,8 @@ impl Connection {
         if let Some((events, place)) = self.missed(channel, since).await? {
             missed.extend(events);
             channels.insert(channel, ChannelView { place, recovered: Some(true) });
+            // Nobody may have watched these timers while this client was away.
+            self.app.hub.timers().touch(rooms::seats(&*self.app.db, room).await?);
             return Ok(Some(HelloRoom::Recovered { id: room.0 }));
         }
         let Some((view, place)) = self.own_room(room).await? else {

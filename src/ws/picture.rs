@@ -5,18 +5,21 @@
 //! row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
 //! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
-use entity::{AccountId, RoomId};
+use entity::{AccountId, Millis, RoomId};
+use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
 use crate::{
     app::App,
+    db::Tx,
     error::Result,
     friends, outbox, people,
     realtime::{
         Channel, Place,
-        protocol::events::{FriendView, RequestView, RoomView},
+        protocol::events::{FriendView, RequestView, RoomView, RunView},
     },
     rooms,
+    runs::{self, State},
 };
 
 /// Looks without a lock before one is taken.
@@ -27,12 +30,31 @@ const TRIES: usize = 3;
 pub(super) struct UserView {
     pub(super) friends: Vec<FriendView>,
     pub(super) requests: Vec<RequestView>,
+    /// One's own timer.
+    pub(super) run: Option<RunView>,
+    /// What one does; `run` says it to the client.
+    #[serde(skip)]
+    pub(super) state: State,
+    /// Where the user sits. The room's picture says it to the client.
+    #[serde(skip)]
+    pub(super) seat: Option<RoomId>,
 }
 
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
-    let (mut view, place) = consistent(app, Channel::Room(id), || rooms::picture(&*app.db, id)).await?;
+    let channel = Channel::Room(id);
+    let (mut view, place) = match caught(app, channel, || rooms::picture(&*app.db, id, app.clock.now())).await? {
+        Some(found) => found,
+        None => {
+            let (tx, place) = frozen(app, channel).await?;
+            let view = rooms::picture(&*tx, id, app.clock.now()).await?;
+            tx.commit_quietly().await?;
+            (view, place)
+        }
+    };
     let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
+    // Whoever reads the picture wants to hear its phases ring.
+    app.hub.timers().touch(view.members.iter().filter(|member| member.run.is_some()).map(|m| AccountId(m.person.id)));
     for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         member.online = since.is_some();
         member.since = since.map(|at| at.0).or(member.since);
@@ -40,15 +62,21 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     Ok((view, place))
 }
 
-/// A user's friends, who of them is online, and requests; and the place.
+/// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
-    let read = || async {
-        Ok(UserView {
-            friends: friends::friend_views(&*app.db, id).await?,
-            requests: friends::request_views(&*app.db, id).await?,
-        })
+    let channel = Channel::User(id);
+    let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id, app.clock.now())).await? {
+        Some(found) => found,
+        None => {
+            let (tx, place) = frozen(app, channel).await?;
+            let view = user_view(&*tx, id, app.clock.now()).await?;
+            tx.commit_quietly().await?;
+            (view, place)
+        }
     };
-    let (mut view, place) = consistent(app, Channel::User(id), read).await?;
+    if view.run.is_some() {
+        app.hub.timers().touch([id]);
+    }
     let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
     for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         friend.online = since.is_some();
@@ -57,7 +85,19 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
     Ok((view, place))
 }
 
-async fn consistent<T, F, R>(app: &App, channel: Channel, read: F) -> Result<(T, Place)>
+async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis) -> Result<UserView> {
+    let standings = runs::standings(connection, now, [id]).await?;
+    Ok(UserView {
+        friends: friends::friend_views(connection, id, now).await?,
+        requests: friends::request_views(connection, id, now).await?,
+        run: standings.view(id),
+        seat: rooms::current(connection, id).await?,
+        state: standings.state(id),
+    })
+}
+
+/// The state of a channel that stood still while it was read, and its place; nothing if it never did.
+async fn caught<T, F, R>(app: &App, channel: Channel, read: F) -> Result<Option<(T, Place)>>
 where
     F: Fn() -> R,
     R: Future<Output = Result<T>> + Send,
@@ -65,24 +105,28 @@ where
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
         let state = read().await?;
-        if outbox::has_unsaid(&*app.db, channel).await? {
+        if outbox::has_unsaid(&*app.db, channel, before.last_key).await? {
             outbox::flush(&*app.db, &app.hub, &[channel]).await?;
             continue;
         }
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
-            return Ok((state, before.place));
+            return Ok(Some((state, before.place)));
         }
     }
-    // Too busy to be caught standing still: nobody changes it while its row is locked.
+    Ok(None)
+}
+
+/// The place of a channel that is too busy to be caught standing still: nobody changes it until the transaction ends.
+/// Its state must be read in that transaction, on the connection that it has already: in a crowd, those who wait for
+/// the lock hold all others.
+async fn frozen(app: &App, channel: Channel) -> Result<(Tx, Place)> {
     let tx = app.db.begin().await?;
     match channel {
         Channel::Room(room) => rooms::freeze(&tx, room).await?,
         Channel::User(account) => people::lock_one(&tx, account).await.map(|_| ())?,
     }
-    outbox::flush(&*app.db, &app.hub, &[channel]).await?;
+    outbox::flush(&*tx, &app.hub, &[channel]).await?;
     let place = app.hub.standing(channel).await?.place;
-    let state = read().await?;
-    drop(tx);
-    Ok((state, place))
+    Ok((tx, place))
 }

@@ -63,7 +63,7 @@ async fn expire(app: &App) -> Result<()> {
     if app.drain.is_cancelled() {
         return Ok(());
     }
-    let (due, _) = app.hub.broker().due(app.clock.now()).await?;
+    let due = app.hub.broker().due(app.clock.now()).await?;
     if due.is_empty() || app.db.ping().await.is_err() {
         return Ok(());
     }

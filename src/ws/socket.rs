@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -91,8 +91,10 @@ impl Socket {
             self.stream.flush().await
         };
         tokio::select! {
-            written = write => written.map_err(|_| CloseReason::Normal),
+            // First: what follows a write that was given up would follow a gap.
+            biased;
             closing = outlet.ended() => Err(closing.reason),
+            written = write => written.map_err(|_| CloseReason::Normal),
             () = tokio::time::sleep(patience) => Err(CloseReason::NoAnswer),
         }
     }
@@ -118,7 +120,17 @@ impl Socket {
                 self.stream.send(Message::Text(frames::bye(reason, reconnect_ms))).await?;
             }
             self.stream.close(Some(frame)).await?;
-            while self.stream.next().await.is_some_and(|heard| heard.is_ok()) {}
+            let mut answered = reason == CloseReason::Normal;
+            while let Some(Ok(heard)) = self.stream.next().await {
+                answered |= heard.is_close();
+            }
+            if !answered {
+                // What can't be read as frames is read as bytes: a connection that is dropped with something unread is
+                // reset, and the reset can overtake what was just said.
+                let io = self.stream.get_mut();
+                io.shutdown().await?;
+                tokio::io::copy(io, &mut tokio::io::sink()).await?;
+            }
             Ok::<_, Error>(())
         };
         let patience = if reason == CloseReason::Slow { SLOW_GOODBYE } else { GOODBYE };

@@ -144,7 +144,7 @@ async fn signup_names_what_is_wrong_with_a_field() {
     let app = TestApp::start().await;
     for (field, value, code) in [
         ("email", json!("hana"), "invalid_email"),
-        ("email", json!("hana@example.com\nBcc: x@y.kr"), "invalid_email"),
+        ("email", json!("hana@example.com\nBcc: x@y.kr"), "invalid_characters"),
         ("email", json!(7), "wrong_type"),
         ("email", json!(format!("{}@example.com", "a".repeat(250))), "too_long"),
         ("password2", json!("another one"), "password_mismatch"),

@@ -267,20 +267,28 @@ async fn presence_has_one_edge_for_all_devices(bench: Bench) {
 
     // Lost, held, and back just in time.
     assert_eq!(disconnect(2, 1000, true).await, None);
-    assert_eq!(due(15_999).await, (vec![], Some(Millis(16_000))));
+    assert_eq!(due(15_999).await, []);
+    assert_eq!(due(16_000).await, [SUMI]);
     assert_eq!(expire(15_999).await, None);
     assert_eq!(online().await, [None, Some(Millis(0))], "held is online");
     assert_eq!(connect(3, 15_999).await, None);
-    assert_eq!(due(99_999).await, (vec![], None));
+    assert_eq!(due(99_999).await, []);
     assert_eq!(expire(99_999).await, None);
 
     // Lost for good: the edge tells when, not when it was noticed.
     assert_eq!(disconnect(3, 20_000, true).await, None);
-    assert_eq!(due(35_000).await.0, [SUMI]);
+    assert_eq!(due(35_000).await, [SUMI]);
     assert_eq!(expire(35_500).await, Some(Edge::Offline { at: Millis(20_000) }));
     assert_eq!(expire(35_500).await, None, "once");
-    assert_eq!(due(99_999).await, (vec![], None));
+    assert_eq!(due(99_999).await, []);
     assert_eq!(online().await, [None, None]);
+
+    // Held, and known not to come back: the grace ends at once.
+    assert_eq!(connect(5, 36_000).await, Some(Edge::Online { since: Millis(36_000) }));
+    assert_eq!(disconnect(5, 37_000, true).await, None);
+    broker.give_up(SUMI, Millis(37_500)).await.unwrap();
+    assert_eq!(due(37_500).await, [SUMI]);
+    assert_eq!(expire(37_500).await, Some(Edge::Offline { at: Millis(37_000) }));
 
     // Signed out: at once.
     assert_eq!(connect(4, 40_000).await, Some(Edge::Online { since: Millis(40_000) }));

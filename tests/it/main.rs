@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::print_stdout, reason = "a test that fails shows what it printed")]
 #![allow(unreachable_pub, reason = "nothing is reachable from outside of a test binary")]
 
 mod support;
@@ -20,10 +21,20 @@ mod actors;
 mod broker_contract;
 mod cli_keys;
 mod cli_user;
+mod closes;
+mod crash;
 mod foundation;
+mod frames;
+mod friends;
 mod outlets;
 mod product_keys;
+mod promises;
+mod races;
+mod random;
+mod rooms;
+mod seats;
 mod socket;
 mod study;
 mod tidy;
+mod timer;
 mod timesetting;

@@ -34,12 +34,12 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("runs", &[FOUNDATION, PLATFORM]),
     ("people", &[FOUNDATION, PLATFORM, &["runs"]]),
     ("product_keys", &[FOUNDATION, PLATFORM, &["app", "mail", "people"]]),
-    ("friends", &[FOUNDATION, PLATFORM, &["app", "people"]]),
+    ("friends", &[FOUNDATION, PLATFORM, &["app", "runs", "people"]]),
     // How much a member's row shows depends on friendship.
-    ("rooms", &[FOUNDATION, PLATFORM, &["app", "people", "friends"]]),
+    ("rooms", &[FOUNDATION, PLATFORM, &["app", "runs", "people", "friends"]]),
     ("study", &[FOUNDATION, PLATFORM, &["app", "runs", "people", "friends", "rooms"]]),
-    // What a timer runs is told in the room and written down.
-    ("timer", &[FOUNDATION, PLATFORM, &["app", "runs", "people", "rooms", "study"]]),
+    // What a timer does is told in the room and to friends, and written down.
+    ("timer", &[FOUNDATION, PLATFORM, &["app", "runs", "people", "friends", "rooms", "study"]]),
     // Deleting an account ends everything that it has elsewhere.
     (
         "accounts",

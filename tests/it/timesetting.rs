@@ -190,8 +190,8 @@ async fn others_find_and_remove_a_plan() {
     let expected = PlanView { total_time: 120, work_time: 25, break_time: 5 };
     assert_eq!(timer::find_plan(&*app.app.db, account).await.unwrap(), Some(expected));
     let tx = app.app.db.begin().await.unwrap();
-    timer::remove_in(&tx, account).await.unwrap();
-    timer::remove_in(&tx, account).await.unwrap();
+    timer::remove_in(&app.app, &tx, account, app.app.clock.now()).await.unwrap();
+    timer::remove_in(&app.app, &tx, account, app.app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(timer::find_plan(&*app.app.db, account).await.unwrap(), None);
     app.stop().await;

@@ -73,7 +73,6 @@ impl State {
 pub struct MemoryBroker {
     sink: Arc<dyn Sink>,
     memory: Memory,
-    grace: Duration,
     channels: DashMap<Channel, State>,
     presence: Mutex<Presence>,
     kept: Mutex<HashMap<String, (String, Millis)>>,
@@ -82,7 +81,13 @@ pub struct MemoryBroker {
 impl MemoryBroker {
     /// A broker that remembers as `memory` says and holds lost devices for `grace`.
     pub fn new(sink: Arc<dyn Sink>, memory: Memory, grace: Duration) -> Self {
-        Self { sink, memory, grace, channels: DashMap::new(), presence: Mutex::default(), kept: Mutex::default() }
+        Self {
+            sink,
+            memory,
+            channels: DashMap::new(),
+            presence: Mutex::new(Presence::new(grace)),
+            kept: Mutex::default(),
+        }
     }
 
     fn presence(&self) -> MutexGuard<'_, Presence> {
@@ -157,13 +162,17 @@ impl Broker for MemoryBroker {
         Ok(self.presence().disconnect(user, device, now, held))
     }
 
-    async fn due(&self, now: Millis) -> Result<(Vec<AccountId>, Option<Millis>)> {
-        let presence = self.presence();
-        Ok((presence.due(now, self.grace), presence.next_due(self.grace)))
+    async fn give_up(&self, user: AccountId, now: Millis) -> Result<()> {
+        self.presence().give_up(user, now);
+        Ok(())
+    }
+
+    async fn due(&self, now: Millis) -> Result<Vec<AccountId>> {
+        Ok(self.presence().due(now))
     }
 
     async fn expire(&self, user: AccountId, now: Millis) -> Result<Option<Edge>> {
-        Ok(self.presence().expire(user, now, self.grace))
+        Ok(self.presence().expire(user, now))
     }
 
     async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>> {

@@ -146,8 +146,11 @@ pub trait Broker: Send + Sync + Debug {
     /// A device is gone, `held` for the grace or for good.
     async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>>;
 
-    /// Whose grace has ended, and when to look again.
-    async fn due(&self, now: Millis) -> Result<(Vec<AccountId>, Option<Millis>)>;
+    /// Whoever is held will not come back: the grace ends at once.
+    async fn give_up(&self, user: AccountId, now: Millis) -> Result<()>;
+
+    /// Whose grace has ended.
+    async fn due(&self, now: Millis) -> Result<Vec<AccountId>>;
 
     /// Lets go of `user` if the grace has ended and nobody returned.
     async fn expire(&self, user: AccountId, now: Millis) -> Result<Option<Edge>>;

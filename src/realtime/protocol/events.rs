@@ -28,6 +28,30 @@ pub enum Event {
     /// Several of both, merged for a large room.
     #[serde(rename = "presence.batch")]
     PresenceBatch { online: Vec<OnlineView>, offline: Vec<OfflineView> },
+    /// A timer began.
+    #[serde(rename = "timer.started")]
+    TimerStarted { user: i64, run: RunView },
+    /// It stands still.
+    #[serde(rename = "timer.paused")]
+    TimerPaused { user: i64, run: RunView },
+    /// It goes on.
+    #[serde(rename = "timer.resumed")]
+    TimerResumed { user: i64, run: RunView },
+    /// It is over.
+    #[serde(rename = "timer.stopped")]
+    TimerStopped { user: i64, run: RunView, reason: StopReason },
+    /// Another phase of a timer began.
+    #[serde(rename = "timer.phase")]
+    TimerPhase {
+        user: i64,
+        run: i64,
+        phase: &'static str,
+        index: i64,
+        state: &'static str,
+        ends_at: Option<i64>,
+        next: Vec<BoundaryView>,
+        server_time: i64,
+    },
     /// A member set another goal.
     #[serde(rename = "goal.changed")]
     GoalChanged { user: i64, text: Option<String> },
@@ -55,6 +79,9 @@ pub enum Event {
     /// A friend's last device is gone.
     #[serde(rename = "friend.offline")]
     FriendOffline { user: i64, at: i64, reason: OfflineReason },
+    /// A friend does something else.
+    #[serde(rename = "friend.state")]
+    FriendState { user: i64, state: &'static str },
     /// The user is in another room now, or in none.
     #[serde(rename = "room.moved")]
     RoomMoved { room: Option<i64> },
@@ -72,6 +99,9 @@ pub struct Routing {
     /// Who hears nothing of this channel from this event on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detach: Option<i64>,
+    /// Whose timer has changed: what was computed ahead of it is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer_of: Option<i64>,
     /// Whether the receiving connections look again which room they belong to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
@@ -86,12 +116,18 @@ impl Event {
             | Self::PresenceOffline { user, .. }
             | Self::FriendOnline { user, .. }
             | Self::FriendOffline { user, .. } => Routing { state_of: Some(*user), ..routing },
-            Self::RoomEntered { member } | Self::RoomUpdated { member } => {
-                Routing { presence_of: Some(member.person.id), ..routing }
+            Self::RoomEntered { member } => {
+                let user = Some(member.person.id);
+                Routing { presence_of: user, timer_of: user, ..routing }
             }
+            Self::RoomUpdated { member } => Routing { presence_of: Some(member.person.id), ..routing },
             Self::FriendAccepted { friend, .. } => Routing { presence_of: Some(friend.person.id), ..routing },
             Self::RoomExited { user, .. } => Routing { detach: Some(*user), ..routing },
             Self::RoomMoved { .. } => Routing { follow: true, ..routing },
+            Self::TimerStarted { user, .. }
+            | Self::TimerPaused { user, .. }
+            | Self::TimerResumed { user, .. }
+            | Self::TimerStopped { user, .. } => Routing { timer_of: Some(*user), ..routing },
             Self::RoomClosed { .. }
             | Self::PresenceBatch { .. }
             | Self::GoalChanged { .. }
@@ -99,7 +135,9 @@ impl Event {
             | Self::FriendRequested { .. }
             | Self::FriendCancelled { .. }
             | Self::FriendRejected { .. }
-            | Self::FriendRemoved { .. } => routing,
+            | Self::FriendRemoved { .. }
+            | Self::FriendState { .. }
+            | Self::TimerPhase { .. } => routing,
         }
     }
 }
@@ -184,8 +222,71 @@ pub struct MemberView {
     /// Online since, or offline since; null before the first visit.
     pub since: Option<i64>,
     pub goal: Option<String>,
-    /// Always null: nobody's timer runs on this server yet.
-    pub run: (),
+    /// The running timer, with its anchor and next boundaries.
+    pub run: Option<RunView>,
+}
+
+/// A timer: its anchor, where it stands at `server_time`, and what comes next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct RunView {
+    pub id: i64,
+    /// Minutes; 0 is open end.
+    pub total_time: i32,
+    /// Minutes; 0 is one long phase.
+    pub work_time: i32,
+    /// Minutes.
+    pub break_time: i32,
+    pub started_at: i64,
+    pub state: &'static str,
+    /// `work` or `break`; null once ended.
+    pub phase: Option<&'static str>,
+    pub index: Option<i64>,
+    /// Since the start, pauses not counted.
+    pub elapsed_ms: i64,
+    pub paused_at: Option<i64>,
+    /// When the present phase ends; null while paused, and for a phase without an end.
+    pub ends_at: Option<i64>,
+    /// When the plan is fulfilled; null while paused, and for an open end.
+    pub completes_at: Option<i64>,
+    pub next: Vec<BoundaryView>,
+    pub ended_at: Option<i64>,
+    pub server_time: i64,
+}
+
+/// The beginning of a phase to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct BoundaryView {
+    pub index: i64,
+    pub phase: &'static str,
+    pub at: i64,
+}
+
+/// Why a timer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopReason {
+    /// By its owner.
+    Stopped,
+    /// The plan is fulfilled.
+    Completed,
+    /// Nobody was there any more, and it had no end of its own.
+    Abandoned,
+    /// The account is gone.
+    Deleted,
+}
+
+impl StopReason {
+    /// The word on the wire and in the row.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Completed => "completed",
+            Self::Abandoned => "abandoned",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 /// The whole picture of a room.

@@ -28,6 +28,19 @@ pub fn event(channel: Channel, off: u64, at: Millis, ev: &str, d: &RawValue) -> 
     encode(&EventFrame { ch: channel, off, ev, at: at.0, d })
 }
 
+/// An event without a place, with an id that is the same wherever it is computed.
+pub fn derived(channel: Channel, eid: &str, at: Millis, ev: &str, d: &RawValue) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        ch: Channel,
+        eid: &'a str,
+        ev: &'a str,
+        at: i64,
+        d: &'a RawValue,
+    }
+    encode(&Frame { ch: channel, eid, ev, at: at.0, d })
+}
+
 /// Keeps the place of an event that a later one has made pointless, so that offsets stay without a gap.
 pub fn superseded(channel: Channel, off: u64) -> Utf8Bytes {
     #[derive(Serialize)]

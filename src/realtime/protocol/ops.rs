@@ -48,6 +48,14 @@ pub enum Op {
     RoomWatch { rooms: Vec<i64> },
     #[serde(rename = "room.unwatch")]
     RoomUnwatch {},
+    #[serde(rename = "timer.start")]
+    TimerStart { total_time: Option<i64>, work_time: Option<i64>, break_time: Option<i64>, cmd: Option<String> },
+    #[serde(rename = "timer.pause")]
+    TimerPause { run: Option<i64>, cmd: Option<String> },
+    #[serde(rename = "timer.resume")]
+    TimerResume { run: Option<i64>, cmd: Option<String> },
+    #[serde(rename = "timer.stop")]
+    TimerStop { run: Option<i64>, cmd: Option<String> },
     #[serde(rename = "goal.set")]
     GoalSet { text: Option<String> },
     #[serde(rename = "room.cheer")]
@@ -74,6 +82,10 @@ const OPS: &[&str] = &[
     "room.leave",
     "room.watch",
     "room.unwatch",
+    "timer.start",
+    "timer.pause",
+    "timer.resume",
+    "timer.stop",
     "goal.set",
     "room.cheer",
     "friend.request",

@@ -11,7 +11,7 @@ use solgik::{
     app::App,
     clock::Clock,
     config::{Config, Flags},
-    server,
+    outbox, server,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -76,6 +76,11 @@ impl TestApp {
     /// Somebody who came through the door.
     pub async fn signed_up(&self, first_name: &str) -> Person {
         Person::sign_up(&self.door, first_name, self.next()).await
+    }
+
+    /// Everything that was committed is said, without waiting for the relay to get round to it.
+    pub async fn say_all(&self) {
+        outbox::drain(&self.app.db, &self.app.hub).await.unwrap();
     }
 
     fn next(&self) -> u32 {

@@ -22,7 +22,7 @@ pub struct Door {
 }
 
 impl Door {
-    pub(super) fn new(base: String) -> Self {
+    pub fn new(base: String) -> Self {
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
         Self { base, client, token: None }
     }

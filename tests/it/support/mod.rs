@@ -2,11 +2,21 @@
 
 mod app;
 mod database;
+mod device;
 mod door;
 mod person;
+mod picture;
+mod raw;
+mod room_picture;
+mod seed;
 mod socket;
 
 pub use app::TestApp;
+pub use database::Scratch;
+pub use device::{Device, Gone};
 pub use door::{Door, Reply};
 pub use person::{PASSWORD, Person};
+pub use raw::{FIN, PING, Raw, TEXT, frame};
+pub use room_picture::RoomPicture;
+pub use seed::{pick, seed};
 pub use socket::WsClient;

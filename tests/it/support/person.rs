@@ -46,14 +46,35 @@ impl Person {
         };
         let tx = app.db.begin().await.unwrap();
         let account = account::Entity::insert(row).exec_with_returning(&*tx).await.unwrap();
-        let ends = clock::after(now, app.config.auth.session_ttl);
-        let session = sessions::begin(&tx, &account, now, ends).await.unwrap();
         tx.commit_quietly().await.unwrap();
-        let token = app.auth.issue(account.id, session.id, ends).unwrap().token;
+        let token = sign_in(app, &account).await;
         Self::new(account.id, token, email, first_name, door)
     }
 
-    pub(super) async fn sign_up(door: &Door, first_name: &str, number: u32) -> Self {
+    /// The same person after signing in once more.
+    pub async fn signed_in_again(&self, app: &App) -> Self {
+        let account = people::get(&*app.db, AccountId(self.id)).await.unwrap();
+        let token = sign_in(app, &account).await;
+        Self { door: self.door.with_token(&token), token, ..self.clone() }
+    }
+
+    /// Makes a room and sits in it.
+    pub async fn make_room(&self) -> i64 {
+        self.post("/rooms/", json!({"name": "새벽반"})).await.ok()["id"].as_i64().unwrap()
+    }
+
+    /// Sits in `room`.
+    pub async fn enter(&self, room: i64) {
+        self.post(&format!("/rooms/{room}/"), json!({"action": "enter"})).await.ok();
+    }
+
+    /// Asks `other` for friendship, and is accepted.
+    pub async fn befriend(&self, other: &Self) {
+        self.post(&format!("/accounts/friend/{}/", other.id), json!({"flag": true})).await.ok();
+        other.post(&format!("/accounts/friend/{}/accept/", self.id), json!({})).await.ok();
+    }
+
+    pub async fn sign_up(door: &Door, first_name: &str, number: u32) -> Self {
         let email = email(number);
         let body = json!({
             "email": email, "password1": PASSWORD, "password2": PASSWORD,
@@ -68,6 +89,15 @@ impl Person {
         let door = door.with_token(&token);
         Self { id: id.0, token, email, first_name: first_name.to_owned(), door }
     }
+}
+
+async fn sign_in(app: &App, account: &account::Model) -> String {
+    let now = app.clock.now();
+    let ends = clock::after(now, app.config.auth.session_ttl);
+    let tx = app.db.begin().await.unwrap();
+    let session = sessions::begin(&tx, account, now, ends).await.unwrap();
+    tx.commit_quietly().await.unwrap();
+    app.auth.issue(account.id, session.id, ends).unwrap().token
 }
 
 fn email(number: u32) -> String {

@@ -16,7 +16,7 @@ use futures_util::{
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -28,7 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::door::Reply;
 
 /// How long a test waits for what must come.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(10);
 
 type Socket = WebSocketStream<TcpStream>;
 type Writer = Arc<Mutex<SplitSink<Socket, Message>>>;
@@ -50,6 +50,7 @@ pub struct WsClient {
     /// Events that arrived and nobody has asked for, in order.
     events: VecDeque<Value>,
     alive: Arc<AtomicBool>,
+    reads: watch::Sender<bool>,
     last_id: u32,
 }
 
@@ -76,14 +77,20 @@ impl WsClient {
         let writer = Arc::new(Mutex::new(writer));
         let alive = Arc::new(AtomicBool::new(true));
         let (tell, seen) = mpsc::unbounded_channel();
-        let reader = tokio::spawn(read(stream, Arc::clone(&writer), Arc::clone(&alive), tell));
+        let (reads, reading) = watch::channel(true);
+        let reader = tokio::spawn(read(stream, reading, Arc::clone(&writer), Arc::clone(&alive), tell));
         let reader = AbortOnDropHandle::new(reader);
-        Ok(Self { subprotocol, writer, reader, seen, events: VecDeque::new(), alive, last_id: 0 })
+        Ok(Self { subprotocol, writer, reader, seen, events: VecDeque::new(), alive, reads, last_id: 0 })
     }
 
     /// Whether heartbeats are answered; they are from the beginning.
     pub fn answer_heartbeats(&self, answer: bool) {
         self.alive.store(answer, Ordering::Relaxed);
+    }
+
+    /// Whether anything is taken from the connection; it is from the beginning. Who doesn't read is a slow reader.
+    pub fn keep_reading(&self, reads: bool) {
+        self.reads.send_replace(reads);
     }
 
     /// Sends a text frame as it is.
@@ -118,6 +125,27 @@ impl WsClient {
         }
     }
 
+    /// The answer that has `id`, or how the connection was closed instead.
+    pub async fn answer_or_close(&mut self, id: u32) -> Result<Value, (u16, Value)> {
+        loop {
+            match self.next().await {
+                Some(Seen::Message(message)) if message.get("ev").is_some() => self.events.push_back(message),
+                Some(Seen::Message(message)) => {
+                    assert_eq!(message["id"], id, "another answer: {message}");
+                    return Ok(message);
+                }
+                Some(Seen::Closed(code)) => return Err((code, self.bye())),
+                None => panic!("the connection is gone without a close frame; {:?}", self.events),
+            }
+        }
+    }
+
+    /// The content of `bye`, if that was the last word.
+    fn bye(&mut self) -> Value {
+        let bye = self.events.pop_back().filter(|last| last["ev"] == "bye");
+        bye.map(|mut bye| bye["d"].take()).unwrap_or_default()
+    }
+
     /// The next event named `ev`, with its channel and place. Others stay for later.
     pub async fn expect(&mut self, ev: &str) -> Value {
         if let Some(index) = self.events.iter().position(|event| event["ev"] == ev) {
@@ -131,6 +159,29 @@ impl WsClient {
                 None => panic!("the connection is gone instead of {ev}; {:?}", self.events),
             }
         }
+    }
+
+    /// The next event, whatever it is.
+    pub async fn event(&mut self) -> Value {
+        if let Some(event) = self.events.pop_front() {
+            return event;
+        }
+        match self.next().await {
+            Some(Seen::Message(message)) => message,
+            Some(Seen::Closed(code)) => panic!("closed with {code} instead of an event"),
+            None => panic!("the connection is gone instead of an event"),
+        }
+    }
+
+    /// Every event that has come: answers come behind what was said before them, so a round trip fetches all.
+    pub async fn events(&mut self) -> Vec<Value> {
+        self.call("whoami", json!({})).await.expect("whoami");
+        self.events.drain(..).collect()
+    }
+
+    /// Every event that has come already, without asking for more.
+    pub fn events_so_far(&mut self) -> Vec<Value> {
+        self.events.drain(..).collect()
     }
 
     /// The content of the first push.
@@ -151,10 +202,7 @@ impl WsClient {
         loop {
             match self.next().await {
                 Some(Seen::Message(message)) => self.events.push_back(message),
-                Some(Seen::Closed(code)) => {
-                    let bye = self.events.pop_back().filter(|last| last["ev"] == "bye");
-                    return (code, bye.map(|mut bye| bye["d"].take()).unwrap_or_default());
-                }
+                Some(Seen::Closed(code)) => return (code, self.bye()),
                 None => panic!("the connection is gone without a close frame; {:?}", self.events),
             }
         }
@@ -183,12 +231,20 @@ impl WsClient {
 
 async fn read(
     mut stream: SplitStream<Socket>,
+    mut reading: watch::Receiver<bool>,
     writer: Writer,
     alive: Arc<AtomicBool>,
     tell: mpsc::UnboundedSender<Seen>,
 ) {
     // A close frame is answered by reading on; the stream ends after it.
-    while let Some(Ok(message)) = stream.next().await {
+    loop {
+        let _ = reading.wait_for(|reads| *reads).await;
+        let message = tokio::select! {
+            biased;
+            Ok(_) = reading.wait_for(|reads| !*reads) => continue,
+            message = stream.next() => message,
+        };
+        let Some(Ok(message)) = message else { return };
         match message {
             Message::Text(text) => {
                 for line in text.lines() {

@@ -1,0 +1,184 @@
+//! The timer through both doors: commands, phases, the ledger they leave, and what others hear.
+
+use std::time::Duration;
+
+use entity::segment;
+use sea_orm::{EntityTrait, QueryOrder};
+use serde_json::{Value, json};
+use solgik::timer::settle;
+
+use crate::support::{Person, TestApp};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn plan(total: i64, work: i64, rest: i64) -> Value {
+    json!({"total_time": total, "work_time": work, "break_time": rest})
+}
+
+async fn command(person: &Person, command: &str, body: Value) -> Value {
+    person.post(&format!("/accounts/timer/{command}/"), body).await.ok().clone()
+}
+
+/// Kind, seconds and points of every stretch. Midnight may fall into any of them: its two lines count as one.
+async fn lines(app: &TestApp) -> Vec<(i16, i64, i32)> {
+    let lines = segment::Entity::find().order_by_asc(segment::Column::FromAt).all(&*app.app.db).await.unwrap();
+    let mut stretches: Vec<(segment::Model, i32)> = Vec::new();
+    for line in lines {
+        match stretches.last_mut() {
+            Some((last, points)) if last.phase == line.phase && last.to_at == line.from_at => {
+                last.to_at = line.to_at;
+                *points += line.points;
+            }
+            _ => stretches.push((line.clone(), line.points)),
+        }
+    }
+    // A test's clock moves by hand and on its own: whole seconds are exact enough.
+    let seconds = |line: &segment::Model| (line.to_at.0 - line.from_at.0 + 500) / 1000;
+    stretches.iter().map(|(line, points)| (line.kind, seconds(line), *points)).collect()
+}
+
+/// What is there once the sweeper has come by.
+async fn swept(app: &TestApp) -> Vec<(i16, i64, i32)> {
+    settle::sweep_once(&app.app).await.unwrap();
+    lines(app).await
+}
+
+#[tokio::test]
+async fn a_timer_is_started_paused_restarted_and_stopped() {
+    let app = TestApp::start().await;
+    let sumi = app.person("수미").await;
+    let idle = sumi.get("/accounts/timer/").await.ok();
+    assert_eq!((&idle["user_state"], &idle["run"]), (&json!(1), &Value::Null));
+    let started = command(&sumi, "start", plan(0, 25, 5)).await;
+    assert_eq!((&started["user_state"], &started["run"]["phase"]), (&json!(2), &json!("work")));
+    assert_eq!(started["run"]["next"][0]["phase"], "break");
+    app.app.clock.advance(10 * MINUTE);
+    assert_eq!(command(&sumi, "pause", json!({})).await["user_state"], 4);
+    app.app.clock.advance(7 * MINUTE);
+    assert_eq!(command(&sumi, "restart", json!({})).await["user_state"], 2);
+    app.app.clock.advance(16 * MINUTE);
+    assert_eq!(sumi.get("/accounts/timer/").await.ok()["user_state"], 3, "26 minutes are a break");
+    let stopped = command(&sumi, "stop", json!({})).await;
+    assert_eq!((&stopped["user_state"], &stopped["run"]["state"]), (&json!(1), &json!("idle")));
+    assert_eq!(lines(&app).await, [(0, 600, 10), (0, 900, 15), (1, 60, 0)]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_in_the_wrong_state_is_409() {
+    let app = TestApp::start().await;
+    let sumi = app.person("수미").await;
+    let refuse = async |command: &str, code: &str| {
+        sumi.post(&format!("/accounts/timer/{command}/"), json!({})).await.refused(409, code);
+    };
+    for idle in ["pause", "restart", "stop"] {
+        refuse(idle, "no_timer").await;
+    }
+    sumi.post("/accounts/timer/start/", json!({})).await.refused(404, "plan_not_found");
+    sumi.post("/accounts/timesetting/", plan(60, 25, 5)).await.ok();
+    command(&sumi, "start", json!({})).await;
+    refuse("start", "timer_running").await;
+    refuse("restart", "timer_not_paused").await;
+    command(&sumi, "pause", json!({})).await;
+    refuse("pause", "timer_paused").await;
+    sumi.post("/accounts/timer/start/", plan(0, 0, 5)).await.refused(409, "timer_running");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_sent_twice_is_carried_out_once_and_a_late_stop_changes_nothing() {
+    let app = TestApp::start().await;
+    let sumi = app.person("수미").await;
+    let mut start = plan(0, 25, 5);
+    start["cmd"] = json!("c-1");
+    let first = command(&sumi, "start", start.clone()).await["run"]["id"].clone();
+    assert_eq!(command(&sumi, "start", start).await["run"]["id"], first);
+    app.app.clock.advance(MINUTE);
+    for _ in 0..2 {
+        assert_eq!(command(&sumi, "stop", json!({"run": first, "cmd": "c-2"})).await["user_state"], 1);
+    }
+    let second = command(&sumi, "start", plan(0, 25, 5)).await["run"]["id"].clone();
+    assert_ne!(second, first);
+    command(&sumi, "stop", json!({"run": first})).await;
+    assert_eq!(sumi.get("/accounts/timer/").await.ok()["run"]["id"], second, "it goes on");
+    assert_eq!(lines(&app).await.len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_plan_that_is_fulfilled_ends_by_itself_and_leaves_every_minute() {
+    let app = TestApp::start().await;
+    let sumi = app.person("수미").await;
+    sumi.make_room().await;
+    let mut socket = sumi.connect().await;
+    socket.hello().await;
+    command(&sumi, "start", plan(60, 25, 5)).await;
+    assert_eq!(socket.expect("timer.started").await["d"]["user"], sumi.id);
+    app.app.clock.advance(61 * MINUTE);
+    let found = swept(&app).await;
+    assert_eq!(found, [(0, 1500, 25), (1, 300, 0), (0, 1500, 25), (1, 300, 0)]);
+    let stopped = socket.expect("timer.stopped").await;
+    assert_eq!(stopped["d"]["reason"], "completed");
+    assert_eq!(stopped["d"]["run"]["elapsed_ms"], 3_600_000);
+    assert_eq!(sumi.get("/accounts/timer/").await.ok()["run"], Value::Null);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn phases_ring_for_the_room_and_for_every_device() {
+    let app = TestApp::start().await;
+    let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
+    let room = sumi.make_room().await;
+    hana.enter(room).await;
+    let mut phone = sumi.connect().await;
+    let mut other = hana.connect().await;
+    phone.hello().await;
+    other.hello().await;
+    let started = phone.call("timer.start", plan(0, 25, 5)).await.unwrap();
+    assert_eq!(started["user_state"], 2);
+    assert_eq!(other.expect("timer.started").await["d"]["run"]["next"].as_array().unwrap().len(), 4);
+    app.app.clock.advance(25 * MINUTE);
+    let expected = format!("t:{}:{}:1", sumi.id, started["run"]["id"]);
+    for socket in [&mut phone, &mut other] {
+        let phase = socket.expect("timer.phase").await;
+        assert_eq!((&phase["eid"], &phase["d"]["phase"]), (&json!(expected), &json!("break")));
+        assert!(phase.get("off").is_none());
+    }
+    let mut late = hana.connect().await;
+    let hello = late.hello().await;
+    let member = hello["room"]["members"].as_array().unwrap().iter().find(|m| m["id"] == sumi.id).unwrap();
+    assert_eq!((&member["state"], &member["run"]["index"]), (&json!("break"), &json!(1)));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_friend_sees_what_one_does() {
+    let app = TestApp::start().await;
+    let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
+    sumi.befriend(&hana).await;
+    let mut socket = hana.connect().await;
+    socket.hello().await;
+    command(&sumi, "start", plan(0, 25, 5)).await;
+    let state = socket.expect("friend.state").await;
+    assert_eq!((&state["d"]["user"], &state["d"]["state"]), (&json!(sumi.id), &json!("studying")));
+    let friends = hana.get("/accounts/friend/").await.ok();
+    assert_eq!(friends["friends"][0]["current_state"], 2);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_end_without_anybody_there_ends_where_they_went() {
+    let app = TestApp::with(&[("presence.grace_secs", "0")]).await;
+    let sumi = app.person("수미").await;
+    let socket = sumi.connect().await;
+    command(&sumi, "start", plan(0, 0, 0)).await;
+    app.app.clock.advance(30 * MINUTE);
+    socket.close().await;
+    while app.app.hub.since(entity::AccountId(sumi.id)).await.unwrap().is_some() {
+        app.get("/livez").await.ok();
+    }
+    app.app.clock.advance(Duration::from_secs(3 * 3600));
+    let found = swept(&app).await;
+    assert_eq!(found, [(0, 1800, 30)]);
+    app.stop().await;
+}
