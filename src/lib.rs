@@ -7,9 +7,9 @@
 //! ```
 //! Features are rooms, the platform is the floor they stand on. No arrow runs back up and none runs in a circle; a
 //! repository test checks it. Features call a neighbour only through its operations, along
-//! `accounts → { product_keys, timer } → study → rooms → friends → people → runs`, leaving out any in between. A feature has the same three
-//! files: `mod.rs` (operations), `routes.rs` (its REST door), `store.rs` (its private queries), and pure files named for
-//! their idea.
+//! `accounts → { product_keys, timer } → study → rooms → friends → people → runs`, leaving out any in between. A feature
+//! has the same three files: `mod.rs` (operations), `routes.rs` (its REST door), `store.rs` (its private queries), and
+//! pure files named for their idea.
 //!
 //! # How one request goes
 //! A handler proves by its types that somebody is signed in and that the input is well-formed, and calls an operation.

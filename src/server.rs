@@ -84,9 +84,9 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), after.clone()));
     tasks.spawn(mail::deliver(app.clone(), after.clone()));
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
+    tasks.spawn(study::tally::keep(app.clone(), after.clone()));
     tasks.spawn(timer::settle::sweep(app.clone(), after.clone()));
     tasks.spawn(timer::ticker::run(app.clone(), after.clone()));
-    tasks.spawn(study::tally::keep(app.clone(), after.clone()));
     tasks.spawn(sweep(app.clone(), after.clone()));
 
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(&app));

@@ -140,8 +140,8 @@ impl MigrationTrait for Migration {
             "CREATE INDEX ix_segment_account_id ON segment (account_id, from_at)",
             // A board's page is read in its order; ties stand by account.
             "CREATE INDEX ix_score_board ON score (period, first_day, points DESC, account_id) WHERE listed AND points > 0",
-            // Who is on no board is counted, and so is what a page is taken from.
-            "CREATE INDEX ix_account_hidden ON account (id) WHERE hidden",
+            // Who may stand on a board is counted without reading the accounts, and listed by id.
+            "CREATE INDEX ix_account_listed ON account (id) WHERE NOT hidden AND deleted_at IS NULL",
             // Hiding touches what one account has on all boards.
             "CREATE INDEX ix_score_account_id ON score (account_id)",
         ] {

@@ -19,7 +19,7 @@ use crate::{
     runs,
     study::{
         self, Period,
-        board::{Asked, Scope, Standing},
+        board::{Asked, Place, Scope},
     },
 };
 
@@ -136,8 +136,7 @@ pub async fn list(app: &App, viewer: AccountId, search: Search, page: Page) -> R
     let (accounts, total) = store::list(&*app.db, &search, &page).await?;
     let points = study::all_time(&*app.db, accounts.iter().map(|account| account.id)).await?;
     let point = |account: &account::Model| points.get(&account.id).copied().unwrap_or(0);
-    let ids = accounts.iter().map(|account| account.id);
-    let standings = runs::standings(&*app.db, app.clock.now(), ids).await?;
+    let standings = runs::standings(&*app.db, app.clock.now(), accounts.iter().map(|account| account.id)).await?;
     let row = |account| RowView { person: circle.public(account, &standings), point: point(account), rank: None };
     let rows = accounts.iter().map(row).collect();
     Ok(page.with(rows, total).beside(BesideView { board: None }))
@@ -153,14 +152,14 @@ async fn board(
     let read = study::board::read(app, asked, keyword.map(store::named), &page).await?;
     let (above, below) = &read.neighbours;
     let everybody = [&read.rows, above, below].into_iter().flatten().chain([&read.me]);
-    let people = people::list(&*app.db, everybody.map(|standing| standing.account)).await?;
+    let people = people::list(&*app.db, everybody.map(|place| place.account)).await?;
     let standings = runs::standings(&*app.db, read.now, people.keys().copied()).await?;
     // Who was deleted in between is left out.
-    let row = |standing: &Standing| {
-        let person = circle.public(people.get(&standing.account)?, &standings);
-        Some(RowView { person, point: standing.points, rank: standing.rank })
+    let row = |place: &Place| {
+        let person = circle.public(people.get(&place.account)?, &standings);
+        Some(RowView { person, point: place.points, rank: place.rank })
     };
-    let rows = |standings: &[Standing]| standings.iter().filter_map(row).collect::<Vec<_>>();
+    let rows = |places: &[Place]| places.iter().filter_map(row).collect::<Vec<_>>();
     let (from, to) = asked.period.window(read.now, &app.zone)?.unzip();
     let board = BoardView {
         from: from.map(rfc3339),

@@ -51,7 +51,7 @@ pub struct Asked {
 
 /// One row of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Place {
     /// Who.
     pub account: AccountId,
     /// In the window.
@@ -64,13 +64,13 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Board {
     /// The page's rows.
-    pub rows: Vec<Standing>,
+    pub rows: Vec<Place>,
     /// How many rows there are on all pages.
     pub total: u64,
     /// The viewer's own row.
-    pub me: Standing,
+    pub me: Place,
     /// The nearest above and below the viewer, best first.
-    pub neighbours: (Vec<Standing>, Vec<Standing>),
+    pub neighbours: (Vec<Place>, Vec<Place>),
     /// When it was read, which decides the window.
     pub now: Millis,
 }
@@ -139,11 +139,11 @@ async fn everyone(
     let listed = !people::get(tx, viewer).await?.hidden;
     let neighbours = if listed { board.neighbours(me).await? } else { Default::default() };
     let rank = if listed { Some(board.rank(me.1).await?) } else { None };
-    Ok(Board { rows, total, me: Standing { account: me.0, points: me.1, rank }, neighbours, now })
+    Ok(Board { rows, total, me: Place { account: me.0, points: me.1, rank }, neighbours, now })
 }
 
 impl Everyone<'_> {
-    async fn rows(&self, page: &Page) -> Result<Vec<Standing>> {
+    async fn rows(&self, page: &Page) -> Result<Vec<Place>> {
         let (offset, limit) = (signed(page.offset()), page.limit());
         let mut scored = match self.tally.locate(offset) {
             Some((bucket, above)) => {
@@ -160,28 +160,28 @@ impl Everyone<'_> {
     }
 
     /// Ranks of rows that follow each other from the place `offset`: only the first has to be looked up.
-    async fn placed(&self, scored: Vec<Scored>, offset: i64) -> Result<Vec<Standing>> {
-        let mut rows: Vec<Standing> = Vec::with_capacity(scored.len());
+    async fn placed(&self, scored: Vec<Scored>, offset: i64) -> Result<Vec<Place>> {
+        let mut rows: Vec<Place> = Vec::with_capacity(scored.len());
         for ((account, points), place) in scored.into_iter().zip(offset..) {
             let rank = match rows.last() {
                 Some(last) if last.points == points => last.rank,
                 Some(_) if points > 0 => Some(unsigned(place) + 1),
                 _ => Some(self.rank(points).await?),
             };
-            rows.push(Standing { account, points, rank });
+            rows.push(Place { account, points, rank });
         }
         Ok(rows)
     }
 
     /// Ranks of any rows, in descending order of points.
-    async fn ranked(&self, scored: Vec<Scored>) -> Result<Vec<Standing>> {
-        let mut rows: Vec<Standing> = Vec::with_capacity(scored.len());
+    async fn ranked(&self, scored: Vec<Scored>) -> Result<Vec<Place>> {
+        let mut rows: Vec<Place> = Vec::with_capacity(scored.len());
         for (account, points) in scored {
             let rank = match rows.last() {
                 Some(last) if last.points == points => last.rank,
                 _ => Some(self.rank(points).await?),
             };
-            rows.push(Standing { account, points, rank });
+            rows.push(Place { account, points, rank });
         }
         Ok(rows)
     }
@@ -196,7 +196,7 @@ impl Everyone<'_> {
         Ok(unsigned(better) + 1)
     }
 
-    async fn neighbours(&self, me: Scored) -> Result<(Vec<Standing>, Vec<Standing>)> {
+    async fn neighbours(&self, me: Scored) -> Result<(Vec<Place>, Vec<Place>)> {
         let mut above = store::list_above(self.tx, self.window, me, NEAR).await?;
         above.reverse();
         let below = store::list_below(self.tx, self.window, me, NEAR).await?;
@@ -220,16 +220,16 @@ async fn few(
         None => board.clone(),
         Some(filter) => {
             let found = store::list_of(tx, window, &ids, Some(filter)).await?;
-            let found = |row: &&Standing| found.iter().any(|(account, _)| *account == row.account);
+            let found = |row: &&Place| found.iter().any(|(account, _)| *account == row.account);
             board.iter().filter(found).copied().collect()
         }
     };
     let mine = board.iter().position(|row| row.account == viewer);
-    let me = match mine.and_then(|place| board.get(place)) {
+    let me = match mine.and_then(|index| board.get(index)) {
         Some(me) => *me,
-        None => Standing { account: viewer, points: store::get_points(tx, window, viewer).await?, rank: None },
+        None => Place { account: viewer, points: store::get_points(tx, window, viewer).await?, rank: None },
     };
-    let neighbours = mine.map(|place| near(&board, place)).unwrap_or_default();
+    let neighbours = mine.map(|index| near(&board, index)).unwrap_or_default();
     let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
     let take = usize::try_from(page.limit()).unwrap_or(usize::MAX);
     let rows = shown.iter().skip(skip).take(take).copied().collect();
@@ -237,22 +237,22 @@ async fn few(
 }
 
 /// Ranks of a whole board, best first.
-fn ranks(mut scored: Vec<Scored>) -> Vec<Standing> {
+fn ranks(mut scored: Vec<Scored>) -> Vec<Place> {
     scored.sort_by_key(|(account, points)| (-points, *account));
-    let mut rows: Vec<Standing> = Vec::with_capacity(scored.len());
+    let mut rows: Vec<Place> = Vec::with_capacity(scored.len());
     for ((account, points), place) in scored.into_iter().zip(1..) {
         let rank = rows.last().filter(|last| last.points == points).map_or(Some(place), |last| last.rank);
-        rows.push(Standing { account, points, rank });
+        rows.push(Place { account, points, rank });
     }
     rows
 }
 
-fn near(board: &[Standing], place: usize) -> (Vec<Standing>, Vec<Standing>) {
+fn near(board: &[Place], index: usize) -> (Vec<Place>, Vec<Place>) {
     let most = usize::try_from(NEAR).unwrap_or_default();
-    let scored = |row: &&Standing| row.points > 0;
-    let mut above: Vec<_> = board.iter().take(place).rev().filter(scored).take(most).copied().collect();
+    let scored = |row: &&Place| row.points > 0;
+    let mut above: Vec<_> = board.iter().take(index).rev().filter(scored).take(most).copied().collect();
     above.reverse();
-    (above, board.iter().skip(place + 1).filter(scored).take(most).copied().collect())
+    (above, board.iter().skip(index + 1).filter(scored).take(most).copied().collect())
 }
 
 fn signed(number: u64) -> i64 {
