@@ -35,5 +35,6 @@ mod rooms;
 mod seats;
 mod socket;
 mod tidy;
+mod time_oracle;
 mod timer;
 mod timesetting;
