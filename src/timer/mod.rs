@@ -41,9 +41,12 @@ pub struct Order {
 
 /// Carries out `command` of `who`; `plan` overrides the time setting of a start. Answers the run as it is then.
 pub async fn carry_out(app: &App, who: AccountId, command: Command, plan: Change, order: Order) -> Result<Run> {
-    let now = app.clock.now();
     let tx = app.db.begin().await?;
     people::lock_one(&tx, who).await?;
+    let latest = runs::find_latest(&*tx, who).await?;
+    // Only now is known what came before. A command comes after that, also if it waited for the lock, if the clock was
+    // set back, or if an instance whose clock is ahead carried out the last one.
+    let now = latest.as_ref().map_or(app.clock.now(), |run| run.last_instant().max(app.clock.now()));
     let open = settle::complete(app, &tx, who, now).await?;
     if let Some(unchanged) = already_done(&tx, who, open.as_ref(), command, &order).await? {
         tx.commit().await?;
