@@ -36,5 +36,6 @@ mod seats;
 mod socket;
 mod tidy;
 mod time_oracle;
+mod time_random;
 mod timer;
 mod timesetting;

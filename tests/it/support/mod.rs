@@ -4,6 +4,7 @@ mod app;
 mod database;
 mod device;
 mod door;
+pub mod fold;
 mod person;
 mod picture;
 mod raw;
