@@ -35,6 +35,7 @@ mod rooms;
 mod seats;
 mod socket;
 mod tidy;
+mod time_crash;
 mod time_oracle;
 mod time_random;
 mod timer;
