@@ -33,7 +33,7 @@ pub struct Model {
     pub due_at: Option<Millis>,
     /// When its owner was last known to be there.
     pub seen_at: Millis,
-    /// The last command that was carried out, so that repeating it changes nothing.
+    /// The owner's last commands with an id, also for earlier runs, one a line: repeating them changes nothing.
     pub last_command: Option<String>,
 }
 

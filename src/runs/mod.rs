@@ -109,6 +109,12 @@ impl Run {
         self.timeline.ended_at = Some(at);
     }
 
+    /// The last instant at which something happened to it: nothing more happens before that.
+    pub fn last_instant(&self) -> Millis {
+        let edges = self.timeline.pauses.iter().flat_map(|pause| [Some(pause.from), pause.to]);
+        edges.chain([self.row.ended_at]).flatten().fold(self.row.settled_to.max(self.row.started_at), Millis::max)
+    }
+
     /// What its owner does at `now`.
     pub fn state(&self, now: Millis) -> State {
         match self.timeline.at(now) {

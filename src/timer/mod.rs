@@ -30,6 +30,12 @@ use crate::{
     },
 };
 
+/// Commands of an account that are remembered: one of them that comes once more, however late, changes nothing.
+const REMEMBERED: usize = 16;
+
+/// Between the ids of commands. No id has one.
+const SEPARATOR: char = '\n';
+
 /// A command with what keeps it single.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
@@ -41,9 +47,14 @@ pub struct Order {
 
 /// Carries out `command` of `who`; `plan` overrides the time setting of a start. Answers the run as it is then.
 pub async fn carry_out(app: &App, who: AccountId, command: Command, plan: Change, order: Order) -> Result<Run> {
-    let now = app.clock.now();
+    let order = Order { command: order.command.map(|id| id.replace(SEPARATOR, " ")), ..order };
     let tx = app.db.begin().await?;
     people::lock_one(&tx, who).await?;
+    let latest = runs::find_latest(&*tx, who).await?;
+    // Only now is known what came before. A command comes after that, also if it waited for the lock, if the clock was
+    // set back, or if an instance whose clock is ahead carried out the last one.
+    let now = latest.as_ref().map_or(app.clock.now(), |run| run.last_instant().max(app.clock.now()));
+    let known = latest.and_then(|run| run.row.last_command);
     let open = settle::complete(app, &tx, who, now).await?;
     if let Some(unchanged) = already_done(&tx, who, open.as_ref(), command, &order).await? {
         tx.commit().await?;
@@ -54,7 +65,7 @@ pub async fn carry_out(app: &App, who: AccountId, command: Command, plan: Change
         Some(run) => run,
         None => begin(&tx, who, plan, now).await?,
     };
-    run.row.last_command = order.command;
+    run.row.last_command = remembered(known.as_deref(), order.command);
     run.row.seen_at = now;
     match command {
         Command::Start => save_and_say(&tx, &mut run, now, |user, run| Event::TimerStarted { user, run }).await?,
@@ -75,6 +86,13 @@ pub async fn carry_out(app: &App, who: AccountId, command: Command, plan: Change
     Ok(run)
 }
 
+/// The ids of the last commands, `id` among them, the latest first.
+fn remembered(known: Option<&str>, id: Option<String>) -> Option<String> {
+    let known = known.into_iter().flat_map(|known| known.split(SEPARATOR).map(str::to_owned));
+    let ids: Vec<_> = id.into_iter().chain(known).take(REMEMBERED).collect();
+    (!ids.is_empty()).then(|| ids.join("\n"))
+}
+
 /// The run that a repeated or late command finds as it left it.
 async fn already_done(
     tx: &Tx,
@@ -89,7 +107,8 @@ async fn already_done(
     }) else {
         return Ok(None);
     };
-    let repeated = order.command.is_some() && order.command == latest.row.last_command;
+    let known = latest.row.last_command.as_ref();
+    let repeated = known.zip(order.command.as_ref()).is_some_and(|(known, id)| known.split(SEPARATOR).any(|k| k == id));
     let late = command != Command::Start && order.run.is_some_and(|run| run != latest.row.id || open.is_none());
     Ok((repeated || late).then_some(latest))
 }

@@ -4,6 +4,7 @@ use entity::{AccountId, Millis, pause, plan, run};
 use plan::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::OnConflict,
 };
 
 use crate::{
@@ -71,6 +72,10 @@ pub(super) async fn update_run(tx: &Tx, run: run::Model) -> Result<()> {
 pub(super) async fn insert_pause(tx: &Tx, run: &Run, now: Millis) -> Result<()> {
     let Some(from_at) = run.row.paused_at else { return Ok(()) };
     let row = pause::ActiveModel { run_id: Set(run.row.id), from_at: Set(from_at), to_at: Set(now) };
-    pause::Entity::insert(row).exec_without_returning(&**tx).await?;
+    // One that had no length may be followed by another in the same millisecond.
+    let same = OnConflict::columns([pause::Column::RunId, pause::Column::FromAt])
+        .update_column(pause::Column::ToAt)
+        .to_owned();
+    pause::Entity::insert(row).on_conflict(same).exec_without_returning(&**tx).await?;
     Ok(())
 }

@@ -3,25 +3,18 @@
 //! What was answered is there afterwards, seen from everybody's side; what was under way is there or not, and nothing in
 //! between; and whoever returns knows what a newcomer is told.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
-    task::{self, JoinSet},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 
-use crate::support::{Device, Door, Gone, Person, Scratch, TestApp, pick, seed};
+use crate::support::{Device, Door, End, Gone, Person, Scratch, Server, TestApp, pick, seed};
 
 const PEOPLE: usize = 6;
 
@@ -31,88 +24,8 @@ const KEEPERS: usize = 2;
 /// Pairs of people who befriend each other and part, again and again.
 const PAIRS: [(usize, usize); 6] = [(0, 1), (0, 2), (1, 3), (2, 3), (2, 4), (4, 5)];
 
-/// How a process ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    Killed,
-    Terminated,
-}
-
-/// Longer than a stop may take with `server.drain_secs` at 1.
-const STOP: Duration = Duration::from_secs(10);
-
 /// How long returning clients may take to agree with newcomers.
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// The binary at work. Dropping it kills it.
-struct Server {
-    process: Option<Child>,
-    base: String,
-}
-
-impl Server {
-    async fn start(data: &Path, database: Option<&Scratch>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_solgik"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        if let Some(database) = database {
-            command.args(["--database-url", &database.url()]);
-        }
-        command.env("SOLGIK__SERVER__DRAIN_SECS", "1").env("NO_COLOR", "1").env("SOLGIK__LOG__FILTER", "info");
-        command.env("SOLGIK__AUTH__HASH_MEMORY_KIB", "64").env("SOLGIK__AUTH__HASH_PASSES", "1");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
-        let mut server = Self { process: Some(process), base: String::new() };
-        server.base = task::spawn_blocking(|| address(log)).await.unwrap();
-        server
-    }
-
-    /// Ends the process and says how it went.
-    async fn end(mut self, end: End) -> ExitStatus {
-        let mut process = self.process.take().unwrap();
-        let pid = process.id();
-        signal(if end == End::Killed { "-KILL" } else { "-TERM" }, pid);
-        match timeout(STOP, task::spawn_blocking(move || process.wait())).await {
-            Ok(status) => status.unwrap().unwrap(),
-            Err(_) => {
-                signal("-KILL", pid);
-                panic!("the process does not end");
-            }
-        }
-    }
-}
-
-fn signal(name: &str, pid: u32) {
-    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
-/// Where the server serves. Its log is read on: it must not wait for a reader.
-fn address(mut log: BufReader<ChildStderr>) -> String {
-    let mut said = String::new();
-    loop {
-        assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
-        if let Some((_, rest)) = said.split_once("serving on ") {
-            let base = rest.split_whitespace().next().unwrap().to_owned();
-            task::spawn_blocking(move || {
-                let mut rest = String::new();
-                let _ = log.read_to_string(&mut rest);
-                for line in rest.lines().filter(|line| line.contains("ERROR")) {
-                    println!("the server said: {line}");
-                }
-            });
-            return base;
-        }
-    }
-}
 
 /// What two people are to each other, the first of the pair named first.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -37,5 +37,8 @@ mod seats;
 mod socket;
 mod study;
 mod tidy;
+mod time_crash;
+mod time_oracle;
+mod time_random;
 mod timer;
 mod timesetting;
