@@ -153,11 +153,17 @@ async fn tell_friends(app: &App, who: AccountId, state: State) {
     }
 }
 
-/// The open run of `who`, completed if its time has come.
+/// The open run of `who`, unless its plan is fulfilled. Whoever asks is there: an open end goes on for clients without a
+/// socket as well.
 pub async fn current(app: &App, who: AccountId) -> Result<Option<Run>> {
     let now = app.clock.now();
-    let open = runs::find_open(&*app.db, who).await?;
-    Ok(open.filter(|run| run.state(now) != State::Idle))
+    let open = runs::find_open(&*app.db, who).await?.filter(|run| run.state(now) != State::Idle);
+    if let Some(run) = open.as_ref().filter(|run| settle::wants_sight(run, now)) {
+        let tx = app.db.begin().await?;
+        store::update_seen(&tx, run.row.id, now).await?;
+        tx.commit_quietly().await?;
+    }
+    Ok(open)
 }
 
 /// Ends what an account that goes has running, and forgets its time setting.

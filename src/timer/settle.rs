@@ -88,6 +88,11 @@ pub(super) fn next_due(run: &Run, now: Millis) -> Option<Millis> {
     run.timeline.phase_ends_at(now).into_iter().chain(look).min()
 }
 
+/// Whether it matters that the owner is there, and was not noted lately.
+pub(super) fn wants_sight(run: &Run, now: Millis) -> bool {
+    run.row.total_time == 0 && clock::after(run.row.seen_at, LOOK) <= now
+}
+
 /// The last phase end up to `at`: what lies before it is final.
 fn last_phase_end(timeline: &Timeline, at: Millis) -> Millis {
     match timeline.at(at) {

@@ -1,10 +1,10 @@
 //! Queries on time settings and runs.
 
-use entity::{AccountId, Millis, pause, plan, run};
+use entity::{AccountId, Millis, RunId, pause, plan, run};
 use plan::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
-    sea_query::OnConflict,
+    sea_query::Expr, sea_query::OnConflict,
 };
 
 use crate::{
@@ -77,5 +77,16 @@ pub(super) async fn insert_pause(tx: &Tx, run: &Run, now: Millis) -> Result<()> 
         .update_column(pause::Column::ToAt)
         .to_owned();
     pause::Entity::insert(row).on_conflict(same).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+/// The owner of a run was there at `now`.
+pub(super) async fn update_seen(tx: &Tx, run: RunId, now: Millis) -> Result<()> {
+    run::Entity::update_many()
+        .col_expr(run::Column::SeenAt, Expr::value(now.0))
+        .filter(run::Column::Id.eq(run))
+        .filter(run::Column::SeenAt.lt(now))
+        .exec(&**tx)
+        .await?;
     Ok(())
 }

@@ -182,3 +182,20 @@ async fn an_open_end_without_anybody_there_ends_where_they_went() {
     assert_eq!(found, [(0, 1800, 30)]);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn an_open_end_goes_on_for_whoever_only_asks() {
+    let app = TestApp::start().await;
+    let sumi = app.person("수미").await;
+    command(&sumi, "start", plan(0, 0, 0)).await;
+    for _ in 0..3 {
+        app.app.clock.advance(90 * MINUTE);
+        sumi.get("/accounts/timer/").await.ok();
+        settle::sweep_once(&app.app).await.unwrap();
+    }
+    assert_eq!(sumi.get("/accounts/timer/").await.ok()["user_state"], 2);
+    app.app.clock.advance(180 * MINUTE);
+    let grace = i64::try_from(app.app.config.presence.grace.as_secs()).unwrap();
+    assert_eq!(swept(&app).await, [(0, 270 * 60 + grace, 270)]);
+    app.stop().await;
+}
