@@ -53,9 +53,9 @@ export function createApi({ token, language, onUnauthorized }) {
     post: (path, body = {}) => send('POST', path, body).then(opened),
     put: (path, body) => send('PUT', path, body).then(opened),
     delete: (path) => send('DELETE', path).then(opened),
-    /** One page of a list: its rows, and how many there are in all. */
+    /** One page of a list: its rows, how many there are in all, and what else the server says of it. */
     list: (path) =>
-      send('GET', path).then(({ data, page }) => ({ rows: data, total: page?.total ?? data.length })),
+      send('GET', path).then(({ data, page, ...beside }) => ({ rows: data, total: page?.total ?? data.length, beside })),
   };
 }
 

@@ -4,21 +4,26 @@
  */
 
 import { createApi } from './api.js';
+import { ring } from './bell.js';
 import { createFrame } from './frame.js';
 import { language, setLanguage, t } from './i18n.js';
 import { createPeople } from './people.js';
 import { sentence } from './sentences.js';
 import { openSession } from './session.js';
 import { SolgikClient } from './solgik-client.js';
+import { createTimer } from './timer.js';
 import { forgot, reset, signin, signup } from './views/auth.js';
 import { friends } from './views/friends.js';
+import { ranking } from './views/ranking.js';
 import { room } from './views/room.js';
 import { rooms } from './views/rooms.js';
 import { settings } from './views/settings.js';
+import { hasStudy, study } from './views/study.js';
 import { time } from './views/time.js';
+import { timerBar } from './views/timer.js';
 
 const OUTSIDE = { signin, signup, forgot, reset };
-const INSIDE = { rooms, room, friends, time, settings };
+const INSIDE = { rooms, room, friends, ranking, study, time, settings };
 const DIARY = 100; // entries of the room's diary that are kept
 const SEATED_MS = 4_000;
 const REFRESH_CHECK_MS = 60_000;
@@ -29,6 +34,9 @@ const api = createApi({ token: () => session.token, language, onUnauthorized: ()
 const frame = createFrame(document.getElementById('app'), { onLanguage: speak });
 
 let client = null;
+let timer = null;
+let bar = null; // the timer as it is seen in every view
+let offersStudy = false;
 let page = null; // the view that is shown: its subscriptions, and whether it was left
 let diary = []; // what was said in the room since we sat down
 let resetParams = {}; // of a mailed link; taken out of the address at once
@@ -46,6 +54,9 @@ const app = {
   fail: (error) => frame.notify(sentence(error), 'bad'),
   get client() {
     return client;
+  },
+  get timer() {
+    return timer;
   },
   get diary() {
     return diary;
@@ -131,8 +142,11 @@ function speak(code) {
 }
 
 function build() {
-  frame.build(Boolean(client));
+  bar?.close();
+  bar = client && timerBar(app);
+  frame.build(Boolean(client), bar?.element);
   if (!client) return;
+  frame.offer('study', offersStudy);
   frame.showLink(client.status);
   frame.showPicture(client.picture);
 }
@@ -162,18 +176,38 @@ function enterHouse() {
     frame.notify(t('friends.accepted', { name: friend.name ?? people.name(friend.id) })),
   );
   client.on('ended', ended);
+  timer = createTimer(client, rang);
   build();
   client.connect();
+  lookForStudy();
 }
 
 function leaveHouse() {
   page?.leave();
   page = null;
+  timer?.close();
   client?.close();
-  client = null;
+  timer = client = null;
+  offersStudy = false;
   diary = [];
   frame.hideBanner();
   build();
+}
+
+/** A boundary of one's own timer: read out, seen for a while, and heard. */
+function rang(rung) {
+  const text = t(`timer.rang.${rung.phase}`);
+  frame.notify(text);
+  ring(rung, text);
+}
+
+/** Servers without statistics get no link to them. */
+async function lookForStudy() {
+  const asked = client;
+  const isThere = await hasStudy(app);
+  if (asked !== client || !client) return;
+  offersStudy = isThere;
+  frame.offer('study', isThere);
 }
 
 /** The session is over; the reason, if there is one, is said at the door. */

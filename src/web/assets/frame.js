@@ -7,7 +7,15 @@ import { h, say } from './dom.js';
 import { language, t } from './i18n.js';
 import { icon } from './views/parts.js';
 
-const NAV_ICONS = { rooms: 'door', room: 'chair', friends: 'people', time: 'clock', settings: 'gear' };
+const NAV_ICONS = {
+  rooms: 'door',
+  room: 'chair',
+  friends: 'people',
+  ranking: 'podium',
+  study: 'chart',
+  time: 'clock',
+  settings: 'gear',
+};
 const MARK = new URL('favicon.svg', import.meta.url).href;
 const TOAST_MS = 5_000;
 const TOASTS = 3;
@@ -21,8 +29,8 @@ export function createFrame(root, { onLanguage }) {
   const menu = new Map();
   let link;
 
-  /** Make it anew: after signing in or out, or in another language. */
-  function build(inside) {
+  /** Make it anew: after signing in or out, or in another language. `bar` is seen in every view. */
+  function build(inside, bar) {
     document.documentElement.lang = language();
     const other = language() === 'ko' ? 'en' : 'ko';
     link = h('p', { class: 'link', role: 'status' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), h('span'));
@@ -54,6 +62,7 @@ export function createFrame(root, { onLanguage }) {
             h('button', { type: 'button', class: 'plain', lang: other, onclick: () => onLanguage(other) }, t('app.otherLanguage')),
           ),
         ),
+        ...(bar ? [bar] : []),
         banner,
       ),
       main,
@@ -97,6 +106,11 @@ export function createFrame(root, { onLanguage }) {
       document.title = `${title.textContent} · Solgik`;
       scrollTo(0, 0);
       title.focus({ preventScroll: true });
+    },
+
+    /** A view that this server may not have. */
+    offer(name, isThere) {
+      menu.get(name).anchor.hidden = !isThere;
     },
 
     showLink(status) {

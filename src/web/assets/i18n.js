@@ -19,6 +19,8 @@ const WORDS = {
     'nav.rooms': '방',
     'nav.room': '내 자리',
     'nav.friends': '친구',
+    'nav.ranking': '순위',
+    'nav.study': '기록',
     'nav.time': '시간',
     'nav.settings': '설정',
     'nav.waiting': '{label}, 받은 요청 {n}건',
@@ -169,6 +171,84 @@ const WORDS = {
     'time.sum': '전체 {total}분 가운데 공부 {study}분',
     'time.open': '끝을 정하지 않음',
 
+    'timer.title': '내 타이머',
+    'timer.idle': '시작해 볼까요?',
+    'timer.idleLead': '시작하면 여기에 남은 시간이 보여요.',
+    'timer.start': '시작',
+    'timer.startLabel': '타이머 시작',
+    'timer.other': '시간 고르기',
+    'timer.otherLabel': '시간을 골라 타이머 시작',
+    'timer.pause': '일시정지',
+    'timer.pauseLabel': '타이머 일시정지',
+    'timer.resume': '계속',
+    'timer.resumeLabel': '타이머 계속',
+    'timer.stop': '끝내기',
+    'timer.stopLabel': '타이머 끝내기',
+    'timer.begin': '얼마나 공부할까요?',
+    'timer.next.work': '{time}부터 공부',
+    'timer.next.break': '{time}부터 휴식',
+    'timer.next.end': '{time}에 끝',
+    'timer.since': '{time} 시작',
+    'timer.left': '{n}분 남음',
+    'timer.elapsed': '{n}분째',
+    'timer.rang.work': '다시 공부할 시간이에요.',
+    'timer.rang.break': '쉬는 시간이에요.',
+    'timer.rang.end': '정한 시간을 모두 채웠어요. 수고했어요!',
+    'timer.bell': '알림',
+    'timer.sound': '소리',
+    'timer.soundOn': '소리 켜기',
+    'timer.soundOff': '소리 끄기',
+    'timer.notify': '알림 받기',
+    'timer.notifyLabel': '공부와 휴식이 바뀔 때 알림 받기',
+    'timer.notify.default': '다른 화면을 보고 있어도 공부와 휴식이 바뀔 때 알려 드릴 수 있어요.',
+    'timer.notify.granted': '공부와 휴식이 바뀔 때 알려 드려요.',
+    'timer.notify.denied': '브라우저에서 알림이 꺼져 있어요.',
+    'timer.notify.unsupported': '이 브라우저에서는 알림을 쓸 수 없어요.',
+
+    'ranking.title': '순위',
+    'ranking.period': '기간',
+    'ranking.period.day': '오늘',
+    'ranking.period.week': '이번 주',
+    'ranking.period.month': '이번 달',
+    'ranking.period.all': '전체',
+    'ranking.scope': '범위',
+    'ranking.scope.everyone': '모두',
+    'ranking.scope.friends': '친구',
+    'ranking.scope.room': '내 방',
+    'ranking.always': '처음부터 지금까지',
+    'ranking.none.everyone': '아직 순위에 오른 사람이 없어요.',
+    'ranking.none.friends': '아직 순위에 오른 친구가 없어요.',
+    'ranking.none.room': '방에 들어가면 함께 있는 사람들의 순위가 보여요.',
+    'ranking.rank': '{n}위',
+    'ranking.hidden': '비공개',
+    'ranking.points': '{n}점',
+
+    'study.title': '공부 기록',
+    'study.lead': '하루하루가 모인 한 해예요.',
+    'study.absent': '이 서버에는 아직 공부 기록이 없어요.',
+    'study.current': '연속 공부',
+    'study.longest': '최장 연속',
+    'study.year': '지난 한 해',
+    'study.days': '{n}일',
+    'study.calendar': '공부한 날',
+    'study.summary': '지난 한 해 동안 {days}일, 모두 {time} 공부했어요.',
+    'study.less': '적게',
+    'study.more': '많이',
+    'study.hours': '시간대',
+    'study.hour': '{hour}시: {time}',
+    'study.oclock': '{hour}시',
+    'study.best': '{hour}시와 {next}시 사이에 가장 많이 공부했어요.',
+    'study.nothing': '아직 공부한 시간이 없어요.',
+    'study.ledger': '원장',
+    'study.ledgerLead': '모든 점수는 여기에서 나와요. 공부 1분이 1점이에요.',
+    'study.ledgerNone': '아직 적힌 것이 없어요.',
+    'study.work': '공부',
+    'study.break': '휴식',
+    'study.correction': '정정',
+    'duration.minutes': '{m}분',
+    'duration.hours': '{h}시간',
+    'duration.both': '{h}시간 {m}분',
+
     'settings.title': '설정',
     'settings.profile': '내 정보',
     'settings.save': '저장',
@@ -202,6 +282,8 @@ const WORDS = {
     'nav.rooms': 'Rooms',
     'nav.room': 'My seat',
     'nav.friends': 'Friends',
+    'nav.ranking': 'Ranking',
+    'nav.study': 'Record',
     'nav.time': 'Time',
     'nav.settings': 'Settings',
     'nav.waiting': '{label}, {n} requests',
@@ -352,6 +434,84 @@ const WORDS = {
     'time.sum': '{study} of {total} minutes are study',
     'time.open': 'Open end',
 
+    'timer.title': 'My timer',
+    'timer.idle': 'Ready?',
+    'timer.idleLead': 'Start, and the time left appears here.',
+    'timer.start': 'Start',
+    'timer.startLabel': 'Start the timer',
+    'timer.other': 'Choose times',
+    'timer.otherLabel': 'Choose times and start the timer',
+    'timer.pause': 'Pause',
+    'timer.pauseLabel': 'Pause the timer',
+    'timer.resume': 'Go on',
+    'timer.resumeLabel': 'Go on with the timer',
+    'timer.stop': 'Stop',
+    'timer.stopLabel': 'Stop the timer',
+    'timer.begin': 'How long will you study?',
+    'timer.next.work': 'study from {time}',
+    'timer.next.break': 'break from {time}',
+    'timer.next.end': 'done at {time}',
+    'timer.since': 'started {time}',
+    'timer.left': '{n} min left',
+    'timer.elapsed': 'for {n} min',
+    'timer.rang.work': 'Back to study.',
+    'timer.rang.break': 'Time for a break.',
+    'timer.rang.end': 'You have done all that you planned. Well done!',
+    'timer.bell': 'Alerts',
+    'timer.sound': 'Sound',
+    'timer.soundOn': 'Sound on',
+    'timer.soundOff': 'Sound off',
+    'timer.notify': 'Notify me',
+    'timer.notifyLabel': 'Notify me when study and break change',
+    'timer.notify.default': 'You can be told when study and break change, also while you look elsewhere.',
+    'timer.notify.granted': 'You will be told when study and break change.',
+    'timer.notify.denied': 'Notifications are switched off in your browser.',
+    'timer.notify.unsupported': 'This browser has no notifications.',
+
+    'ranking.title': 'Ranking',
+    'ranking.period': 'Period',
+    'ranking.period.day': 'Today',
+    'ranking.period.week': 'This week',
+    'ranking.period.month': 'This month',
+    'ranking.period.all': 'All time',
+    'ranking.scope': 'Among',
+    'ranking.scope.everyone': 'Everyone',
+    'ranking.scope.friends': 'Friends',
+    'ranking.scope.room': 'My room',
+    'ranking.always': 'From the beginning until now',
+    'ranking.none.everyone': 'Nobody stands here yet.',
+    'ranking.none.friends': 'None of your friends stands here yet.',
+    'ranking.none.room': 'Enter a room, and those who sit there appear here.',
+    'ranking.rank': '{n}',
+    'ranking.hidden': 'Hidden',
+    'ranking.points': '{n} pt',
+
+    'study.title': 'Study record',
+    'study.lead': 'A year, made of days.',
+    'study.absent': 'This server keeps no study record yet.',
+    'study.current': 'Days in a row',
+    'study.longest': 'Longest ever',
+    'study.year': 'Past year',
+    'study.days': '{n} d',
+    'study.calendar': 'Days',
+    'study.summary': 'In the last year you studied on {days} days, {time} in all.',
+    'study.less': 'Less',
+    'study.more': 'More',
+    'study.hours': 'Hours of the day',
+    'study.hour': '{hour}:00: {time}',
+    'study.oclock': '{hour}:00',
+    'study.best': 'You study most between {hour}:00 and {next}:00.',
+    'study.nothing': 'Nothing studied yet.',
+    'study.ledger': 'Ledger',
+    'study.ledgerLead': 'Every point comes from here: a minute of study is a point.',
+    'study.ledgerNone': 'Nothing is written here yet.',
+    'study.work': 'Study',
+    'study.break': 'Break',
+    'study.correction': 'Correction',
+    'duration.minutes': '{m} min',
+    'duration.hours': '{h} h',
+    'duration.both': '{h} h {m} min',
+
     'settings.title': 'Settings',
     'settings.profile': 'Profile',
     'settings.save': 'Save',
@@ -393,9 +553,31 @@ export function t(key, params = {}) {
   return sentence.replace(/\{(\w+)\}/g, (_, name) => params[name] ?? '');
 }
 
-/** The hour of an instant; with its day, if that is not today. */
-export function clock(ms) {
+/** The hour of an instant; with its day, if that is not today and not said beside it. */
+export function clock(ms, isDaySaid = false) {
   const today = new Date(ms).toDateString() === new Date().toDateString();
-  const day = today ? {} : { month: 'short', day: 'numeric' };
-  return new Intl.DateTimeFormat(current, { ...day, hour: 'numeric', minute: '2-digit' }).format(ms);
+  const day = today || isDaySaid ? {} : { month: 'short', day: 'numeric' };
+  return format({ ...day, hour: 'numeric', minute: '2-digit' }, ms);
 }
+
+export const number = (value) => new Intl.NumberFormat(current).format(value);
+
+/** Calendar days, which have no zone: they come as midnights in UTC. */
+export const date = (ms) => format({ month: 'short', day: 'numeric', timeZone: 'UTC' }, ms);
+export const month = (ms) => format({ month: 'short', timeZone: 'UTC' }, ms);
+export const weekday = (ms) => format({ weekday: 'short', timeZone: 'UTC' }, ms);
+
+/** The days of a window whose end doesn't belong to it, as they are counted in `zone`. */
+export function days(from, to, timeZone) {
+  const formatter = new Intl.DateTimeFormat(current, { year: 'numeric', month: 'long', day: 'numeric', timeZone });
+  return formatter.formatRange(Date.parse(from), Date.parse(to) - 1);
+}
+
+export function duration(minutes) {
+  const h = Math.floor(minutes / 60);
+  const m = h < 100 ? minutes % 60 : 0; // nobody counts minutes there
+  const key = h === 0 ? 'minutes' : m === 0 ? 'hours' : 'both';
+  return t(`duration.${key}`, { h: number(h), m });
+}
+
+const format = (options, ms) => new Intl.DateTimeFormat(current, options).format(ms);

@@ -13,13 +13,25 @@
  *     await client.call('room.enter', { room: 42 });
  *
  * @typedef {{id: number, name: string, image: ?string, current_state: number, online: boolean,
- *            since: number|string|null, goal: any, run: any}} Member
+ *            since: number|string|null, goal: any, run: ?Run}} Member
+ * @typedef {{index: number, phase: 'work'|'break', at: number|string}} Boundary
+ *   The beginning of a phase to come.
+ * @typedef {{id: number, total_time: number, work_time: number, break_time: number,
+ *            started_at: number|string, state: 'idle'|'studying'|'break'|'paused',
+ *            phase: 'work'|'break'|null, index: ?number, elapsed_ms: number,
+ *            paused_at: number|string|null, ends_at: number|string|null,
+ *            completes_at: number|string|null, next: Boundary[], ended_at: number|string|null,
+ *            server_time: number|string}} Run
+ *   A started timer. Its plan is in minutes, 0 being an open end or one long phase; `elapsed_ms` is
+ *   what had gone by, pauses not counted, when the server's clock showed `server_time`. From that
+ *   and the clock alone everything else follows: see `standing` in timeline.js.
  * @typedef {{id: number, name: string, description: string, has_password: boolean,
  *            members: Member[]}} Room
  * @typedef {{id: number, online: boolean, current_state: number, name?: string}} Friend
  * @typedef {{user: {id: number, name?: string}, at: number|string|null}} FriendRequest
- * @typedef {{user: ?{id: number}, room: ?Room, friends: Friend[],
+ * @typedef {{user: ?{id: number}, run: ?Run, room: ?Room, friends: Friend[],
  *            requests: FriendRequest[]}} Picture
+ *   `run` is one's own timer, null if none is open.
  * @typedef {{ev: string, ch?: string, off?: number, eid?: string, at?: number, d?: any}} Message
  * @typedef {'idle'|'connecting'|'open'|'waiting'|'ended'} Status
  */
@@ -38,7 +50,7 @@ const NOWHERE = Object.freeze({ epoch: '', off: 0 }); // a position that no serv
 export const STATE = Object.freeze({ IDLE: 1, STUDYING: 2, BREAK: 3, PAUSED: 4 });
 
 /** @type {Picture} */
-export const EMPTY_PICTURE = Object.freeze({ user: null, room: null, friends: [], requests: [] });
+export const EMPTY_PICTURE = Object.freeze({ user: null, run: null, room: null, friends: [], requests: [] });
 
 /** A refusal by the server, or a call that could not be answered: programs read `code`. */
 export class SolgikError extends Error {
@@ -400,6 +412,7 @@ const CHANGES = {
     const keepRoom = d.room && recovered(`room:${d.room.id}`) && picture.room?.id === d.room.id;
     return {
       user: d.user,
+      run: keepUser ? picture.run : d.run ?? null,
       room: keepRoom ? picture.room : toRoom(d.room),
       friends: keepUser ? picture.friends : (d.friends ?? []).map(toFriend),
       requests: keepUser ? picture.requests : (d.requests ?? []).map(toRequest),
@@ -408,7 +421,12 @@ const CHANGES = {
 
   snapshot(picture, d, { ch = '' }) {
     if (ch.startsWith('user:')) {
-      return { ...picture, friends: (d.friends ?? []).map(toFriend), requests: (d.requests ?? []).map(toRequest) };
+      return {
+        ...picture,
+        run: d.run ?? null,
+        friends: (d.friends ?? []).map(toFriend),
+        requests: (d.requests ?? []).map(toRequest),
+      };
     }
     if (d.room) return { ...picture, room: toRoom(d.room) };
     return ch === `room:${picture.room?.id}` ? { ...picture, room: null } : picture;
@@ -445,11 +463,11 @@ const CHANGES = {
     }));
   },
 
-  'timer.started': timer((run) => stateOf(run) ?? STATE.STUDYING),
-  'timer.resumed': timer((run) => stateOf(run) ?? STATE.STUDYING),
-  'timer.paused': timer(() => STATE.PAUSED),
-  'timer.stopped': timer(() => STATE.IDLE),
-  'timer.phase': timer((run, d) => stateOf(d)),
+  'timer.started': timer(({ run }) => run),
+  'timer.resumed': timer(({ run }) => run),
+  'timer.paused': timer(({ run }) => run),
+  'timer.stopped': timer(() => null),
+  'timer.phase': timer((d, run) => (run?.id === d.run ? inPhase(run, d) : run)),
   'goal.changed': (picture, { user, text }, { ch }) => forMember(picture, ch, user, { goal: text }),
 
   'friend.requested': (picture, d, { at }) => {
@@ -470,16 +488,27 @@ const CHANGES = {
 };
 
 /** A timer event says it of a member in the room's channel, and of oneself in one's own. */
-function timer(stateAfter) {
-  return (picture, d, { ev, ch = '' }) => {
-    const current_state = stateAfter(d.run, d);
-    const news = {
-      ...(current_state && { current_state }),
-      ...(ev === 'timer.stopped' ? { run: null } : d.run !== undefined && { run: d.run }),
-    };
-    if (ch.startsWith('user:')) return { ...picture, user: { ...picture.user, ...news } };
-    return forMember(picture, ch, d.user, news);
+function timer(runAfter) {
+  return (picture, d, { ch = '' }) => {
+    if (ch.startsWith('user:')) {
+      const run = runAfter(d, picture.run);
+      return { ...picture, run, user: { ...picture.user, current_state: toState(run?.state) } };
+    }
+    return inRoom(picture, ch, (room) => ({
+      ...room,
+      members: room.members.map((member) => {
+        if (member.id !== d.user) return member;
+        const run = runAfter(d, member.run);
+        return { ...member, run, current_state: toState(run?.state) };
+      }),
+    }));
   };
+}
+
+/** The run as it was told before, in the phase that has just been told. */
+function inPhase(run, { phase, index, state, ends_at, next, server_time }) {
+  const elapsed_ms = run.elapsed_ms + toMs(server_time) - toMs(run.server_time);
+  return { ...run, phase, index, state, ends_at, next, server_time, elapsed_ms };
 }
 
 const inRoom = (picture, ch, change) =>
@@ -494,9 +523,8 @@ const withoutSender = (requests, id) => requests.filter(({ user }) => user.id !=
 const put = (rows, row) =>
   rows.some(({ id }) => id === row.id) ? amend(rows, row.id, row) : [...rows, row];
 
-const STATE_NAMES = { idle: 1, done: 1, studying: 2, work: 2, break: 3, paused: 4 };
+const STATE_NAMES = { idle: 1, studying: 2, break: 3, paused: 4 };
 const toState = (state) => (typeof state === 'string' ? STATE_NAMES[state] : state) ?? STATE.IDLE;
-const stateOf = (told) => STATE_NAMES[told?.phase] ?? told?.user_state;
 
 const toRoom = (room) => room && { ...room, members: room.members?.map(toMember) };
 const toMember = (member) => ({ ...member, current_state: toState(member.current_state ?? member.state) });

@@ -121,8 +121,7 @@ function friendRow(app, friend) {
   const state = stateTag();
   const element = person(
     { id: friend.id, name },
-    here.element,
-    state.element,
+    h('span', { class: 'whereabouts' }, here.element, state.element),
     action(app, name, 'friends.remove', 'quiet', async () => {
       const sure = await confirm({ title: t('friends.removeTitle', { name }), action: t('friends.remove'), danger: true });
       if (sure) await app.client.call('friend.remove', { user: friend.id });

@@ -17,6 +17,11 @@ const ICONS = {
   people: ['M9 5a3 3 0 1 1 0 6 3 3 0 0 1 0-6z', 'M3.5 19c0-3.2 2.4-5.2 5.5-5.2s5.5 2 5.5 5.2', 'M15.5 5.4a3 3 0 0 1 0 5.2', 'M17 14.2c2.1.6 3.5 2.3 3.5 4.8'],
   clock: ['M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16z', 'M12 8v4.3l2.8 1.7'],
   gear: ['M4 7.5h9', 'M17 7.5h3', 'M4 16.5h3', 'M11 16.5h9', 'M15 5.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4z', 'M9 14.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4z'],
+  podium: ['M4 20v-6h5v6', 'M9.5 20V6h5v14', 'M15 20v-9h5v9'],
+  chart: ['M4.5 5h4v4h-4z', 'M4.5 15h4v4h-4z', 'M10 15h4v4h-4z', 'M10 5h4v4h-4z', 'M15.5 10h4v4h-4z', 'M15.5 15h4v4h-4z'],
+  play: ['M8 5.5v13l10.5-6.5z'],
+  stop: ['M7 7h10v10H7z'],
+  bell: ['M6 16.5c1-1.2 1.5-2.6 1.5-6a4.5 4.5 0 0 1 9 0c0 3.4.5 4.8 1.5 6z', 'M10.3 19.3a2 2 0 0 0 3.4 0'],
   plus: ['M12 5v14', 'M5 12h14'],
 };
 
@@ -66,6 +71,45 @@ export function stateTag() {
       element.replaceChildren(icon(STATE_ICONS[known]), t(`state.${known}`));
     },
   };
+}
+
+const ROUND = 2 * Math.PI * 20;
+
+/** A phase as a ring that empties: it says nothing, so words have to stand beside it. */
+export function ring(...inside) {
+  const arc = svg('circle', { class: 'ring-arc', cx: 22, cy: 22, r: 20 });
+  const track = svg('circle', { class: 'ring-track', cx: 22, cy: 22, r: 20 });
+  const face = svg('svg', { viewBox: '0 0 44 44', 'aria-hidden': 'true' }, track, arc);
+  const element = h('span', { class: 'ring' }, face, inside);
+  return {
+    element,
+    /** @param {?import('../timeline.js').Standing} now */
+    update(now) {
+      const state = now && !now.done ? now.state : 1;
+      const share = now?.length ? now.left / now.length : 1;
+      element.className = `ring ring-${state}`;
+      arc.setAttribute('stroke-dasharray', `${(state === 1 ? 0 : share * ROUND).toFixed(2)} ${ROUND.toFixed(2)}`);
+    },
+  };
+}
+
+/** A choice of few, of which one is pressed. */
+export function segmented(label, options, chosen, onchoose) {
+  const buttons = options.map(({ value, text }) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        'aria-pressed': String(value === chosen),
+        onclick: ({ currentTarget }) => {
+          buttons.forEach((button) => button.setAttribute('aria-pressed', String(button === currentTarget)));
+          onchoose(value);
+        },
+      },
+      text,
+    ),
+  );
+  return h('div', { class: 'segmented', role: 'group', 'aria-label': label }, buttons);
 }
 
 /** A view's title; the router moves the focus here. */

@@ -7,7 +7,9 @@ import { h, keyed, say } from '../dom.js';
 import { clock, t } from '../i18n.js';
 import { toMs } from '../solgik-client.js';
 import { form } from '../form.js';
-import { avatar, card, empty, heading, personName, presence, stateTag } from './parts.js';
+import { standing } from '../timeline.js';
+import { avatar, card, empty, heading, personName, presence, ring, stateTag } from './parts.js';
+import { remaining } from './timer.js';
 
 export function room(app, page) {
   const root = h('div', { class: 'page' });
@@ -27,6 +29,7 @@ export function room(app, page) {
   }
 
   page.on('picture', draw);
+  page.onLeave(app.timer.onTick(draw));
   draw();
   return root;
 }
@@ -70,7 +73,7 @@ function study(app, page, first) {
       say(count, t('room.count', { n: here.members.length, online }));
       const mine = here.members.filter(({ id }) => id === user?.id);
       const others = here.members.filter(({ id }) => id !== user?.id);
-      keyed(seats, [...mine, ...others], { create: (member) => seat(member, member.id === user?.id) });
+      keyed(seats, [...mine, ...others], { create: (member) => seat(app, member, member.id === user?.id) });
     },
   };
 }
@@ -86,11 +89,13 @@ async function depart(app, button) {
   }
 }
 
-/** One member's desk. */
-function seat(first, isMe) {
+/** One member's desk. What they do follows from their run by the clock. */
+function seat(app, first, isMe) {
   const name = personName(first.name);
   const here = presence({ online: t('room.online'), offline: t('room.offline') });
   const state = stateTag();
+  const around = ring(avatar(first));
+  const run = h('p', { class: 'seat-run' });
   const goal = h('p', { class: 'goal clamp' });
   const element = h(
     'li',
@@ -98,24 +103,30 @@ function seat(first, isMe) {
     h(
       'div',
       { class: 'seat-who' },
-      avatar(first),
+      around.element,
       h('div', { class: 'seat-name' }, h('h3', {}, name, isMe && h('span', { class: 'me' }, t('room.me'))), here.element),
       state.element,
     ),
+    run,
     goal,
   );
   return {
     element,
     update(member) {
+      const now = standing(member.run, app.client.now());
+      const doing = now ? now.state : member.current_state;
       const since = toMs(member.since);
       say(name, member.name);
       here.update(member.online, since ? ` · ${t('room.since', { time: clock(since) })}` : '');
-      state.update(member.current_state);
+      state.update(doing);
+      around.update(now);
+      run.hidden = !now || now.done;
+      if (!run.hidden) say(run, [t('timer.since', { time: clock(toMs(member.run.started_at)) }), remaining(now)].join(' · '));
       const text = goalText(member.goal);
       say(goal, text);
       goal.hidden = !text;
       element.classList.toggle('away', !member.online);
-      element.classList.toggle('studying', member.online && member.current_state === 2);
+      element.classList.toggle('studying', member.online && doing === 2);
     },
   };
 }

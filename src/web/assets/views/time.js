@@ -1,16 +1,17 @@
 /**
  * The time setting: how long in all, how long to study, how long to rest; drawn as a band while
- * one types. Running it is not this view's business.
+ * one types; and how its boundaries are heard. Running it is not this view's business.
  */
 
+import { notifications, sound } from '../bell.js';
 import { h, svg, say } from '../dom.js';
 import { t } from '../i18n.js';
 import { form } from '../form.js';
 import { sentence } from '../sentences.js';
-import { empty, heading } from './parts.js';
+import { card, empty, heading, segmented } from './parts.js';
 
-const PATH = '/accounts/timesetting/';
-const FIRST = { total_time: 240, work_time: 50, break_time: 10 };
+export const PATH = '/accounts/timesetting/';
+export const FIRST = { total_time: 240, work_time: 50, break_time: 10 };
 const OPEN_END_CYCLES = 4; // how much of an open end is drawn
 
 export function time(app, page) {
@@ -31,16 +32,6 @@ export function time(app, page) {
     const start = setting ?? FIRST;
     const view = preview();
     view.update(start);
-    const minutes = (name, key, max) => ({
-      name,
-      label: t(`time.${key}`),
-      hint: t(`time.${key}Hint`),
-      value: String(start[name]),
-      type: 'number',
-      inputmode: 'numeric',
-      min: 0,
-      max,
-    });
     const remove = h(
       'button',
       { type: 'button', class: 'quiet', onclick: () => forget(remove) },
@@ -52,11 +43,7 @@ export function time(app, page) {
         { class: 'card' },
         view.element,
         form({
-          fields: [
-            minutes('total_time', 'total', 1440),
-            { ...minutes('work_time', 'work', 480), half: true },
-            { ...minutes('break_time', 'break', 480), half: true },
-          ],
+          fields: minuteFields(start),
           submit: t('time.save'),
           keep: true,
           extra: setting ? [remove] : [],
@@ -85,11 +72,53 @@ export function time(app, page) {
   }
 
   load();
-  return h('div', { class: 'page narrow' }, heading(t('time.title'), h('p', { class: 'muted' }, t('time.lead'))), body);
+  return h('div', { class: 'page narrow' }, heading(t('time.title'), h('p', { class: 'muted' }, t('time.lead'))), body, bellCard());
+}
+
+/** How phase changes are heard here; the system is asked only when somebody presses the button. */
+function bellCard() {
+  const state = h('p', { class: 'muted', role: 'status' });
+  const ask = h('button', { type: 'button', class: 'quiet', onclick: () => notifications.ask().then(draw, draw) }, t('timer.notify'));
+  function draw() {
+    const { permission } = notifications;
+    say(state, t(`timer.notify.${permission}`));
+    ask.hidden = permission !== 'default';
+  }
+  draw();
+  const choose = (on) => {
+    sound.isOn = on;
+    if (on) sound.play('work');
+  };
+  const options = [{ value: true, text: t('timer.soundOn') }, { value: false, text: t('timer.soundOff') }];
+  return card(
+    t('timer.bell'),
+    segmented(t('timer.sound'), options, sound.isOn, choose),
+    state,
+    h('div', { class: 'actions' }, ask),
+  );
+}
+
+/** The three numbers of a plan, beginning with those of `plan`. */
+export function minuteFields(plan) {
+  const minutes = (name, key, max) => ({
+    name,
+    label: t(`time.${key}`),
+    hint: t(`time.${key}Hint`),
+    value: String(plan[name]),
+    type: 'number',
+    inputmode: 'numeric',
+    min: 0,
+    max,
+  });
+  return [
+    minutes('total_time', 'total', 1440),
+    { ...minutes('work_time', 'work', 480), half: true },
+    { ...minutes('break_time', 'break', 480), half: true },
+  ];
 }
 
 const whole = (minutes) => Math.min(Math.max(Math.floor(minutes) || 0, 0), 1440);
-const numbers = (values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
+export const numbers = (values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
 
 /** The phases of a plan, as pairs of kind and minutes. */
 function phases(plan) {
