@@ -90,7 +90,7 @@ async fn killed_timers_lose_nothing_and_double_nothing() {
             let random = StdRng::seed_from_u64(random.random());
             acting.spawn(act(door.clone(), who, known, random, answers.clone()));
         }
-        let enough = random.random_range(50..400);
+        let enough = random.random_range(40..250);
         let mut enough_said = answers.subscribe();
         timeout(LIMIT, enough_said.wait_for(|answers| *answers >= enough)).await.expect("nobody acts").unwrap();
         server.end(End::Killed).await;
