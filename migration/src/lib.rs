@@ -7,6 +7,7 @@ pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 
 mod m20261123_000001_foundation;
 mod m20261123_000002_time;
+mod table;
 
 /// Every step in order.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
+use crate::table::{foreign_key, id};
+
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -19,21 +21,8 @@ const TABLES: [&str; 10] = [
     "account",
 ];
 
-fn id() -> ColumnDef {
-    ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key().take()
-}
-
 fn account(table: &str, column: &'static str) -> ForeignKeyCreateStatement {
     foreign_key(table, column, "account")
-}
-
-fn foreign_key(table: &str, column: &'static str, to: &'static str) -> ForeignKeyCreateStatement {
-    ForeignKey::create()
-        .name(format!("fk_{table}_{column}"))
-        .from(Alias::new(table), column)
-        .to(to, "id")
-        .on_delete(ForeignKeyAction::Cascade)
-        .take()
 }
 
 fn index(table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {

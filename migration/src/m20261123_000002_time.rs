@@ -2,24 +2,13 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
+use crate::table::{foreign_key, id};
+
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
 /// Children before their parents, so that foreign keys allow the drop.
 const TABLES: [&str; 7] = ["tally_change", "tally", "score", "day_total", "segment", "pause", "run"];
-
-fn id() -> ColumnDef {
-    ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key().take()
-}
-
-fn foreign_key(table: &str, column: &'static str, to: &'static str) -> ForeignKeyCreateStatement {
-    ForeignKey::create()
-        .name(format!("fk_{table}_{column}"))
-        .from(Alias::new(table), column)
-        .to(to, "id")
-        .on_delete(ForeignKeyAction::Cascade)
-        .take()
-}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
