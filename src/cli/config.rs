@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::say;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -10,10 +11,8 @@ pub(super) enum Command {
     Check,
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command")]
 pub(super) fn run(command: Command, config: &Config) -> anyhow::Result<()> {
     match command {
-        Command::Check => println!("{config:#?}"),
+        Command::Check => say(format_args!("{config:#?}")),
     }
-    Ok(())
 }

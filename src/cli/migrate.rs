@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use migration::{Migrator, MigratorTrait};
 
+use super::say;
 use crate::{config::Config, db::Db};
 
 #[derive(Debug, Subcommand)]
@@ -19,7 +20,6 @@ pub(super) enum Migrate {
     Status,
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command")]
 pub(super) async fn run(command: Migrate, config: &Config) -> anyhow::Result<()> {
     let db = Db::open(config).await?;
     match command {
@@ -28,7 +28,7 @@ pub(super) async fn run(command: Migrate, config: &Config) -> anyhow::Result<()>
         Migrate::Status => {}
     }
     for step in Migrator::get_migration_with_status(&*db).await? {
-        println!("{} {}", step.status(), step.name());
+        say(format_args!("{} {}", step.status(), step.name()))?;
     }
     Ok(())
 }

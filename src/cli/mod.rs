@@ -9,7 +9,7 @@ mod seed;
 mod serve;
 mod user;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -58,6 +58,11 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// One line of a command's answer. Whoever listens may have heard enough: that is an error like any other, no panic.
+fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 fn try_run(cli: Cli) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ use clap::Args;
 use entity::{AccountId, Millis, RoomId, SessionId, account, membership, room, session};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::LikeExpr};
 
+use super::say;
 use crate::{app::App, auth::secret::random_token, clock, db::Tx, people::search_name};
 
 /// Rows of one statement. The widest row has 15 values, and SQLite takes 32766 in a statement, PostgreSQL 65535.
@@ -51,7 +52,6 @@ struct Mould {
     ends: Millis,
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command")]
 pub(super) async fn run(app: &App, seed: &Seed) -> anyhow::Result<()> {
     let now = app.clock.now();
     let password = random_token();
@@ -74,8 +74,7 @@ pub(super) async fn run(app: &App, seed: &Seed) -> anyhow::Result<()> {
     tokens.close()?;
     ids.close()?;
     let (users, from) = (seed.users, email(mould.first));
-    println!("{users} users from {from} on, {} rooms; everybody's password is {password}", rooms.len());
-    Ok(())
+    say(format_args!("{users} users from {from} on, {} rooms; everybody's password is {password}", rooms.len()))
 }
 
 fn email(number: usize) -> String {

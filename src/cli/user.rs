@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use entity::AccountId;
 
-use super::seed;
+use super::{say, seed};
 use crate::{
     accounts::{self, Email, NewAccount, deletion, email, password_rules, recovery},
     app::App,
@@ -80,7 +80,6 @@ pub(super) struct Switch {
     off: bool,
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command")]
 pub(super) async fn run(command: Command, config: Config) -> anyhow::Result<()> {
     let app = App::build(config, Clock::default()).await?;
     match command {
@@ -88,7 +87,7 @@ pub(super) async fn run(command: Command, config: Config) -> anyhow::Result<()> 
         Command::Staff { email, switch } => accounts::set_staff(&app, find(&app, &email).await?, switch.on).await?,
         Command::ResetPassword { email } => {
             find(&app, &email).await?;
-            println!("{}", recovery::reset_link(&app, &email).await?);
+            say(recovery::reset_link(&app, &email).await?)?;
         }
         Command::Delete { email } => {
             deletion::delete(&app, find(&app, &email).await?).await?;
@@ -103,7 +102,6 @@ async fn find(app: &App, email: &str) -> anyhow::Result<AccountId> {
     Ok(found.with_context(|| format!("nobody has the e-mail {}", email::key(email)))?.id)
 }
 
-#[allow(clippy::print_stdout, reason = "a generated password is shown once, here")]
 async fn create(app: &App, create: Create) -> anyhow::Result<()> {
     let email = Email::parse(&create.email).context("this is no e-mail")?;
     let (password, generated) = match given_password()? {
@@ -125,7 +123,7 @@ async fn create(app: &App, create: Create) -> anyhow::Result<()> {
     let account = accounts::create(app, new).await?;
     accounts::set_staff(app, account.id, create.staff).await?;
     if generated {
-        println!("{password}");
+        say(&password)?;
     }
     Ok(())
 }
