@@ -9,7 +9,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use entity::{AccountId, Millis, OutboxId, SessionId};
+use entity::{AccountId, Millis, OutboxId};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
@@ -225,11 +225,6 @@ impl Hub {
     /// Tells every instance that sessions have ended.
     pub async fn end_sessions(&self, account: AccountId, which: Which, reason: CloseReason) -> Result<()> {
         self.0.broker.tell(Control::SessionsEnded { account, which, reason }).await
-    }
-
-    /// Whether `session` is held open here by some connection.
-    pub fn has_session(&self, account: AccountId, session: SessionId) -> bool {
-        self.registry().of(account).iter().any(|outlet| outlet.session == session)
     }
 
     /// The lock under which an edge of `user` is decided and told.
