@@ -16,7 +16,8 @@ use crate::{
     config::Config,
     db::Db,
     http::throttle::Throttle,
-    realtime::{Hub, protocol::events::CountView},
+    realtime::{CloseReason, Hub, protocol::events::CountView},
+    telemetry::Metrics,
 };
 
 /// The service's parts, cheap to clone.
@@ -36,6 +37,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Who is connected.
     pub hub: Hub,
+    /// What the operator measures.
+    pub metrics: Metrics,
     /// Who tries too often.
     pub throttle: Throttle,
     /// Tasks of connections; the server waits for them.
@@ -54,7 +57,13 @@ impl App {
         let db = Db::connect(&config).await?;
         let auth = Auth::new(&config, db.clone(), clock.clone())?;
         let forget = auth.clone();
-        let hub = Hub::new(&config, clock.clone(), Box::new(move |account, which| forget.forget(account, which)));
+        let metrics = Metrics::new(CloseReason::ALL.iter().map(|reason| reason.as_str()));
+        let hub = Hub::new(
+            &config,
+            clock.clone(),
+            metrics.clone(),
+            Box::new(move |account, which| forget.forget(account, which)),
+        );
         let throttle = Throttle::new(clock.clone(), config.limits.exempt_loopback);
         let zone = TimeZone::get(&config.board.zone)?;
         Ok(Self(Arc::new(Parts {
@@ -63,6 +72,7 @@ impl App {
             db,
             auth,
             hub,
+            metrics,
             throttle,
             tasks: TaskTracker::new(),
             lobby: Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(1)).build(),

@@ -67,8 +67,12 @@ sections! {
         /// Whether an operator has set `limits.messages_per_second`: it then holds for loopback too.
         #[serde(skip)]
         message_rate_is_set: bool,
+        /// Whether an operator has set `admin.listen`: then it has to be free.
+        #[serde(skip)]
+        admin_is_set: bool,
         data_dir: PathBuf,
         server: Server,
+        admin: Admin,
         database: Database,
         auth: Auth,
         accounts: Accounts,
@@ -90,6 +94,11 @@ sections! {
         trusted_hops: usize,
         #[serde(rename = "drain_secs", deserialize_with = "secs")]
         drain: Duration,
+    }
+    /// The operator's listener.
+    Admin {
+        #[serde(deserialize_with = "address_or_none")]
+        listen: Option<SocketAddr>,
     }
     /// Where rows live.
     Database {
@@ -278,6 +287,14 @@ fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Err
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
+/// An address; an empty text is none.
+fn address_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    (!text.is_empty())
+        .then(|| text.parse().map_err(|_| de::Error::custom(format!("{text:?} is no address"))))
+        .transpose()
+}
+
 /// A list, or one string with commas, as an environment variable has it.
 fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + FromStr>(deserializer: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
@@ -322,10 +339,12 @@ impl Config {
         }
         let given = layers.build()?;
         let message_rate_is_set = given.get_float("limits.messages_per_second").is_ok();
+        let admin_is_set = given.get_string("admin.listen").is_ok();
         let all = config::Config::builder().add_source(text(DEFAULT)).add_source(given).build()?;
         let mut config: Self = all.try_deserialize().context("the configuration is not valid")?;
         config.profile = flags.profile;
         config.message_rate_is_set = message_rate_is_set;
+        config.admin_is_set = admin_is_set;
         config.check()?;
         Ok(config)
     }

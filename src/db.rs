@@ -7,10 +7,10 @@
 use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context;
-use migration::{Migrator, MigratorTrait};
+use migration::{Migrator, MigratorTrait, applied};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -89,9 +89,26 @@ impl Db {
         self.commits.subscribe()
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<()> {
-        Ok(self.pool.ping().await?)
+    /// Whether the database answers, and knows every step that this program knows. It may know more: while instances
+    /// are replaced one after another, the old ones go on with the new schema.
+    pub async fn check(&self) -> Result<()> {
+        let applied = applied::Entity::find().all(&self.pool).await?;
+        let knows = |name: &str| applied.iter().any(|step| step.version == name);
+        match Migrator::migrations().iter().find(|step| !knows(step.name())) {
+            None => Ok(()),
+            Some(step) => Err(anyhow::anyhow!("the database lacks {}", step.name()).into()),
+        }
+    }
+
+    /// Open connections of the pool, and those that nobody uses.
+    pub fn connections(&self) -> (u32, usize) {
+        if is_postgres(&self.pool) {
+            let pool = self.pool.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle())
+        } else {
+            let pool = self.pool.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle())
+        }
     }
 }
 

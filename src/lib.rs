@@ -2,7 +2,7 @@
 //!
 //! # The map, in reading order
 //! ```text
-//! main → cli → server → { ws, web, features } → app → { realtime, auth, http, db, outbox, mail }
+//! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, outbox, mail }
 //!      → { config, error, clock, locale, telemetry } → entity
 //! ```
 //! Features are rooms, the platform is the floor they stand on. No arrow runs back up and none runs in a circle; a
@@ -60,6 +60,7 @@ pub mod runs;
 pub mod study;
 pub mod timer;
 
+pub mod admin;
 pub mod web;
 pub mod ws;
 

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use entity::{Millis, OutboxId, outbox};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -59,6 +61,26 @@ pub async fn has_unsaid(connection: &impl ConnectionTrait, channel: Channel, sai
         .one(connection)
         .await?;
     Ok(row.is_some())
+}
+
+/// What waits.
+#[derive(Debug)]
+pub struct Backlog {
+    /// Events to be said.
+    pub events: u64,
+    /// Since when the oldest of them waits.
+    pub oldest: Option<Millis>,
+    /// Letters to be sent.
+    pub letters: u64,
+}
+
+/// What waits now.
+pub async fn backlog(connection: &impl ConnectionTrait) -> Result<Backlog> {
+    let events = outbox::Entity::find().filter(outbox::Column::Channel.is_not_null());
+    let oldest = events.clone().select_only().column(outbox::Column::At).order_by_asc(outbox::Column::Id);
+    let oldest = oldest.into_tuple::<Millis>().one(connection).await?;
+    let letters = outbox::Entity::find().filter(outbox::Column::Channel.is_null()).count(connection).await?;
+    Ok(Backlog { events: events.count(connection).await?, oldest, letters })
 }
 
 /// Says now what is still unsaid in `channels`. The relay finds the rows said already and only removes them.

@@ -28,7 +28,7 @@ use crate::{
     auth,
     error::{Error, ErrorCode},
     friends,
-    http::{Answer, context},
+    http::{Answer, context, measure},
     mail, outbox, product_keys, rooms, study, timer, web, ws,
 };
 
@@ -52,6 +52,7 @@ fn router(app: &App) -> Router {
         .fallback(async || Error::from(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || Error::from(ErrorCode::MethodNotAllowed))
         .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(app.metrics.clone(), measure::layer))
         .layer(CatchPanicLayer::custom(|_| Error::from(anyhow::anyhow!("a handler panicked")).into_response()))
         .layer(cors(app))
         .layer(middleware::from_fn_with_state(app.config.clone(), context::layer))
@@ -61,7 +62,12 @@ async fn ready(axum::extract::State(app): axum::extract::State<App>) -> Result<A
     if app.drain.is_cancelled() {
         return Err(ErrorCode::Draining.into());
     }
-    app.db.ping().await.map_err(|_| Error::from(ErrorCode::Unavailable))?;
+    for checked in [app.db.check().await, app.hub.broker().check().await] {
+        checked.map_err(|error| {
+            tracing::warn!(%error, "not ready");
+            Error::from(ErrorCode::Unavailable)
+        })?;
+    }
     Ok(Answer::new("ready"))
 }
 

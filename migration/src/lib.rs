@@ -3,7 +3,7 @@
 //! A step is never edited once it has been applied anywhere, and never imports `entity`: rows change, history doesn't.
 
 use sea_orm_migration::prelude::*;
-pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
+pub use sea_orm_migration::{MigrationName, MigrationStatus, MigratorTrait, seaql_migrations as applied};
 
 mod m20261123_000001_foundation;
 mod m20261123_000002_time;

@@ -37,6 +37,7 @@ pub struct Passwords(Arc<Inner>);
 struct Inner {
     params: Params,
     places: Arc<Semaphore>,
+    most: usize,
     waiting: AtomicUsize,
     queue: usize,
     wait: Duration,
@@ -62,12 +63,19 @@ impl Passwords {
         Ok(Self(Arc::new(Inner {
             params,
             places: Arc::new(Semaphore::new(places)),
+            most: places,
             waiting: AtomicUsize::new(0),
             queue: config.hash_queue,
             wait: config.hash_wait,
             arenas: Mutex::default(),
             dummy,
         })))
+    }
+
+    /// Hashes that are under way, and callers who wait for one.
+    pub fn load(&self) -> (usize, usize) {
+        let running = self.0.most.saturating_sub(self.0.places.available_permits());
+        (running, self.0.waiting.load(Ordering::Relaxed))
     }
 
     /// A new hash in PHC form.

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod backup;
 mod config;
 mod healthcheck;
 mod keys;
@@ -38,6 +39,8 @@ enum Command {
     /// Check what the ledger comes to
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Write the embedded database to a file, also beside a running server
+    Backup(backup::Backup),
     /// Exit with 0 if the server on this machine is ready, else with 1
     Healthcheck,
     /// Make, change and delete accounts
@@ -75,6 +78,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Migrate(command) => migrate::run(command, &config).await,
             Command::Keys(command) => keys::run(command, config).await,
             Command::Ledger(command) => ledger::run(command, config).await,
+            Command::Backup(backup) => backup::run(backup, &config).await,
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::User(command) => user::run(command, config).await,
             Command::Config(command) => config::run(command, &config),

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod body;
 pub mod context;
 pub mod failure;
+pub mod measure;
 pub mod page;
 pub mod path;
 pub mod throttle;

@@ -10,6 +10,8 @@ use std::{
 
 use dashmap::DashMap;
 
+use crate::telemetry::process::descriptor_limit;
+
 /// Descriptors kept for everything that is no socket of a client.
 const RESERVED: usize = 256;
 
@@ -60,13 +62,6 @@ impl Drop for Admitted {
         }
         self.counts.by_address.remove_if(&self.address, |_, here| *here == 0);
     }
-}
-
-/// The soft limit of open files; unknown is no limit.
-fn descriptor_limit() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, PoisonError},
+    time::Instant,
 };
 
 use dashmap::DashMap;
@@ -26,7 +27,7 @@ use super::{
     protocol::{Channel, CloseReason, Event, Place, frames},
     registry::Registry,
 };
-use crate::{clock::Clock, config::Config, error::Result};
+use crate::{clock::Clock, config::Config, error::Result, telemetry::Metrics};
 
 /// Who hears first that sessions have ended.
 pub type OnSessionsEnded = Box<dyn Fn(AccountId, Which) + Send + Sync>;
@@ -51,6 +52,7 @@ struct Inner {
 struct Local {
     registry: Registry,
     timers: Touched,
+    metrics: Metrics,
     on_sessions_ended: OnSessionsEnded,
 }
 
@@ -93,7 +95,7 @@ impl Sink for Local {
         if let Some(user) = delivery.routing.detach {
             self.registry.detach(AccountId(user), delivery.channel);
         }
-        self.registry.deliver(delivery);
+        self.metrics.delivered.inc_by(self.registry.deliver(delivery));
     }
 
     fn listens(&self, channel: Channel) -> bool {
@@ -116,9 +118,10 @@ impl Sink for Local {
 
 impl Hub {
     /// A hub with the broker that `config` asks for.
-    pub fn new(config: &Config, clock: Clock, on_sessions_ended: OnSessionsEnded) -> Self {
+    pub fn new(config: &Config, clock: Clock, metrics: Metrics, on_sessions_ended: OnSessionsEnded) -> Self {
         let bounds = Bounds { messages: config.socket.queue_messages, bytes: config.socket.queue_bytes };
-        let local = Arc::new(Local { registry: Registry::new(bounds), timers: Touched::default(), on_sessions_ended });
+        let local =
+            Arc::new(Local { registry: Registry::new(bounds), timers: Touched::default(), metrics, on_sessions_ended });
         let sink: Arc<dyn Sink> = Arc::clone(&local) as Arc<dyn Sink>;
         let memory = Memory { messages: config.socket.history_messages, age: config.socket.history };
         let broker = Box::new(MemoryBroker::new(sink, memory, config.presence.grace));
@@ -174,14 +177,29 @@ impl Hub {
         if let Some(user) = message.routing.presence_of {
             message.d = self.with_presence(AccountId(user), &message).await?;
         }
-        self.0.broker.publish(channel, Some(key), at, &message).await?;
+        self.place(channel, Some(key), at, &message).await?;
         Ok(())
     }
 
     /// Publishes what no transaction knows of: presence, a cheer.
     pub async fn say(&self, channel: Channel, event: &Event) -> Result<Option<Place>> {
         let message = Message::new(event)?;
-        self.0.broker.publish(channel, None, self.0.clock.now(), &message).await
+        self.place(channel, None, self.0.clock.now(), &message).await
+    }
+
+    async fn place(
+        &self,
+        channel: Channel,
+        key: Option<OutboxId>,
+        at: Millis,
+        message: &Message,
+    ) -> Result<Option<Place>> {
+        let began = Instant::now();
+        let place = self.0.broker.publish(channel, key, at, message).await?;
+        let metrics = &self.0.local.metrics;
+        metrics.publish_time.observe(began.elapsed().as_secs_f64());
+        metrics.published.inc_by(u64::from(place.is_some()));
+        Ok(place)
     }
 
     /// The presence of a member or a friend is true only at the moment of telling.

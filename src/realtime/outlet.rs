@@ -244,6 +244,11 @@ impl Outlet {
         self.state().queue.take(usize::MAX)
     }
 
+    /// Frames that wait, and their bytes.
+    pub fn queued(&self) -> (usize, usize) {
+        self.state().queue.len()
+    }
+
     /// Why the connection is to end, once it is.
     pub fn closing(&self) -> Option<Closing> {
         self.state().closing

@@ -120,13 +120,13 @@ impl Registry {
         self.channels.get(&channel).is_some_and(|listeners| listeners.iter().any(|other| other.id == outlet.id))
     }
 
-    /// Hands an event to everyone here who listens.
-    pub fn deliver(&self, delivery: &Arc<Delivery>) {
-        if let Some(listeners) = self.channels.get(&delivery.channel) {
-            for outlet in listeners.iter() {
-                outlet.deliver(delivery);
-            }
+    /// Hands an event to everyone here who listens; says how many they are.
+    pub fn deliver(&self, delivery: &Arc<Delivery>) -> u64 {
+        let Some(listeners) = self.channels.get(&delivery.channel) else { return 0 };
+        for outlet in listeners.iter() {
+            outlet.deliver(delivery);
         }
+        listeners.len() as u64
     }
 
     /// Hands a derived state of `user` to everyone here who listens.
@@ -151,6 +151,11 @@ impl Registry {
     /// How many are connected here.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// How many accounts are connected here.
+    pub fn accounts(&self) -> usize {
+        self.accounts.len()
     }
 
     /// Whether nobody is connected here.

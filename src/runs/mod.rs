@@ -223,6 +223,11 @@ pub async fn due(connection: &impl ConnectionTrait, now: Millis, most: u64) -> R
     Ok(list_due(connection, now, most).await?.into_iter().map(|row| row.account_id).collect())
 }
 
+/// How many open runs wait for something to be written.
+pub async fn count_due(connection: &impl ConnectionTrait, now: Millis) -> Result<u64> {
+    Ok(store::count_due(connection, now).await?)
+}
+
 async fn with_pauses(connection: &impl ConnectionTrait, rows: Vec<run::Model>) -> Result<Vec<Run>> {
     let pauses = list_pauses(connection, rows.iter().map(|row| row.id).collect()).await?;
     let none = Vec::new();

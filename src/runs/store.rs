@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use entity::{AccountId, Millis, RunId, pause, run};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 /// The open runs among those of `accounts`.
 pub(super) async fn list_open(
@@ -42,6 +42,11 @@ pub(super) async fn list_due(
         .limit(most)
         .all(connection)
         .await
+}
+
+/// How many open runs wait for something to be written.
+pub(super) async fn count_due(connection: &impl ConnectionTrait, now: Millis) -> Result<u64, DbErr> {
+    run::Entity::find().filter(run::Column::DueAt.lte(now)).count(connection).await
 }
 
 /// Pauses that are over, in order, by run.

@@ -110,6 +110,7 @@ async fn ring(app: &App, schedule: &mut Schedule) {
         }
         // A run that nobody here watches is forgotten until somebody comes.
         if watches {
+            app.metrics.lateness.observe(clock::until(watched.due, now).as_secs_f64());
             schedule.put(account, watched.run, watched.room, now);
         }
         if burst % BURST == BURST - 1 {

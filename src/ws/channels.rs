@@ -89,10 +89,12 @@ impl Connection {
         let Some((epoch, off)) = since.get(&channel) else { return Ok(None) };
         let me = Some(self.caller.account.0);
         let missed = self.app.hub.broker().since(channel, epoch, *off).await?;
-        Ok(missed.filter(|(events, _)| {
+        let missed = missed.filter(|(events, _)| {
             events.iter().filter(|event| event.routing.follow).count() <= 1
                 && events.iter().all(|event| event.routing.detach != me)
-        }))
+        });
+        self.app.metrics.resumed(missed.is_some());
+        Ok(missed)
     }
 
     /// The room's picture, unless the user does not sit there any more.

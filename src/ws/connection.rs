@@ -63,9 +63,10 @@ pub(super) async fn run(app: App, mut socket: Socket, opening: Opening) {
     let authenticated = app.drain.run_until_cancelled(authenticate(&app, &mut socket, &opening)).await;
     let known = match authenticated {
         Some(Ok(known)) => known,
-        Some(Err(reason)) => return socket.close(Closing { reason, reconnect_ms: None }).await,
-        None => return socket.close(drain::goodbye()).await,
+        Some(Err(reason)) => return close(&app, socket, Closing { reason, reconnect_ms: None }).await,
+        None => return close(&app, socket, drain::goodbye()).await,
     };
+    app.metrics.opened.inc();
     let cap = app.config.limits.connections_per_user;
     let outlet = app.hub.registry().add(known.caller.account, known.caller.session, cap);
     // Whoever sends everybody away may have looked just before.
@@ -98,7 +99,12 @@ pub(super) async fn run(app: App, mut socket: Socket, opening: Opening) {
         tracing::warn!(error = %error, "telling that somebody is gone");
     }
     let reconnect_ms = outlet.closing().and_then(|closing| closing.reconnect_ms);
-    connection.socket.close(Closing { reason, reconnect_ms }).await;
+    close(&app, connection.socket, Closing { reason, reconnect_ms }).await;
+}
+
+async fn close(app: &App, socket: Socket, closing: Closing) {
+    app.metrics.closed(closing.reason.as_str());
+    socket.close(closing).await;
 }
 
 /// ± 10 %, so that connections that began together don't beat together.

@@ -27,6 +27,7 @@ mod crash;
 mod foundation;
 mod frames;
 mod friends;
+mod operation;
 mod outlets;
 mod product_keys;
 mod promises;

@@ -14,6 +14,7 @@ use solgik::{
         protocol::events::{ExitReason, Routing},
         registry::Registry,
     },
+    telemetry::Metrics,
 };
 
 const ROOM: Channel = Channel::Room(RoomId(42));
@@ -165,7 +166,7 @@ fn the_registry_knows_when_it_is_wrong() {
 #[tokio::test]
 async fn who_leaves_a_room_hears_nothing_of_it_from_then_on() {
     let config = Config::load(&Flags::default(), []).unwrap();
-    let hub = Hub::new(&config, Clock::default(), Box::new(|_, _| {}));
+    let hub = Hub::new(&config, Clock::default(), Metrics::new([]), Box::new(|_, _| {}));
     let (phone, laptop, hana) = (add(hub.registry(), SUMI), add(hub.registry(), SUMI), add(hub.registry(), HANA));
     for outlet in [&phone, &laptop, &hana] {
         hub.subscribe(outlet, ROOM).await.unwrap();

@@ -51,8 +51,10 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ),
     ("ws", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
     ("web", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
-    ("server", &[FOUNDATION, PLATFORM, &["app", "mail"], FEATURES, &["ws", "web"]]),
-    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["server"]]),
+    // What is shown to an operator lies all over the house.
+    ("admin", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
+    ("server", &[FOUNDATION, PLATFORM, &["app", "mail"], FEATURES, &["ws", "web", "admin"]]),
+    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "server"]]),
     ("main", &[&["cli"]]),
 ];
 
@@ -71,6 +73,7 @@ const AXUM: &[(&str, &str)] = &[
     ("src/http/", "what REST doors share"),
     ("src/auth/caller.rs", "the proof of being signed in is an argument of handlers"),
     ("src/app.rs", "handlers ask for a part of the app"),
+    ("src/admin/", "a door"),
     ("src/web/", "a door"),
     ("src/ws/", "a door"),
     ("src/server.rs", "merges the doors"),

@@ -164,6 +164,11 @@ pub trait Broker: Send + Sync + Debug {
     /// Takes what is kept under `key`; only one taker gets it.
     async fn take(&self, key: &str, now: Millis) -> Result<Option<String>>;
 
+    /// Whether what others say arrives here. A broker that has nobody else to hear has nothing to fear.
+    async fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Forgets what nobody can ask for any more, and lets go of channels without a listener here.
     async fn sweep(&self, now: Millis) -> Result<()>;
 }

@@ -65,9 +65,10 @@ pub fn seed_people(data: &Path, database: Option<&Scratch>, people: usize, rooms
     std::fs::read_to_string(tokens).unwrap().lines().map(str::to_owned).collect()
 }
 
-fn binary(data: &Path, database: Option<&Scratch>) -> Command {
+/// The binary on its own data; it has no listener for figures, because others may run beside it.
+pub fn binary(data: &Path, database: Option<&Scratch>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_solgik"));
-    command.env("SOLGIK__DATA_DIR", data);
+    command.env("SOLGIK__DATA_DIR", data).env("SOLGIK__ADMIN__LISTEN", "");
     if let Some(database) = database {
         command.env("SOLGIK__DATABASE__URL", database.url());
     }

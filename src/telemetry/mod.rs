@@ -1,12 +1,17 @@
-//! Log lines for people or for programs.
+//! Log lines for people or for programs, and figures for the operator.
 //!
 //! Promises one subscriber a process, set up by `main` alone. Secrets don't reach it: types that hold one don't print.
+
+pub mod metrics;
+pub mod process;
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{Log, LogFormat};
+
+pub use metrics::Metrics;
 
 /// Begins to log to standard error. A second call in one process changes nothing.
 pub fn init(config: &Log) -> anyhow::Result<()> {
