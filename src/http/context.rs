@@ -43,6 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
 /// The outermost layer of the service's own.
 pub async fn layer(State(config): State<Arc<Config>>, mut request: Request, next: Next) -> Response {
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let encrypted = is_encrypted(address, request.headers(), &config);
     let context = Context {
         request_id: format!("{:016x}", rand::random::<u64>()),
         locale: language(request.headers()),
@@ -63,6 +64,9 @@ pub async fn layer(State(config): State<Arc<Config>>, mut request: Request, next
     headers.append(header::VARY, HeaderValue::from_static("accept-language"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    if encrypted {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -100,6 +104,12 @@ fn peer(address: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr {
     let hops = config.server.trusted_hops.max(1);
     let forwarded = entries.len().checked_sub(hops).and_then(|index| entries.get(index));
     forwarded.and_then(|entry| entry.parse::<IpAddr>().ok()).map_or(address, |ip| ip.to_canonical())
+}
+
+/// Whether a trusted proxy says that the client came to it over TLS.
+fn is_encrypted(address: Option<IpAddr>, headers: &HeaderMap, config: &Config) -> bool {
+    address.is_some_and(|address| config.server.trusted_proxies.contains(&address.to_canonical()))
+        && headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
 }
 
 /// What throttles count by: an IPv4 address, or the /64 that one IPv6 customer owns.

@@ -35,6 +35,7 @@ mod races;
 mod random;
 mod rooms;
 mod seats;
+mod security;
 mod socket;
 mod study;
 mod tidy;

@@ -148,7 +148,7 @@ async fn points_are_whole_minutes_and_writing_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_day_counts_for_sixteen_hours() {
+async fn threat_22_a_day_counts_for_sixteen_hours() {
     let app = on_friday().await;
     let hana = app.person("하나").await;
     // Thursday, from midnight in Seoul: more than a day can count for, in two pieces.

@@ -86,7 +86,7 @@ async fn a_command_in_the_wrong_state_is_409() {
 }
 
 #[tokio::test]
-async fn a_command_sent_twice_is_carried_out_once_and_a_late_stop_changes_nothing() {
+async fn threat_21_a_command_sent_twice_is_carried_out_once_and_a_late_stop_changes_nothing() {
     let app = TestApp::start().await;
     let sumi = app.person("수미").await;
     let mut start = plan(0, 25, 5);
