@@ -23,7 +23,7 @@ use tower_http::{
 };
 
 use crate::{
-    accounts,
+    accounts, admin,
     app::App,
     auth,
     error::{Error, ErrorCode},
@@ -39,6 +39,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 fn router(app: &App) -> Router {
     Router::new()
         .merge(accounts::routes::router())
+        .merge(admin::routes::router())
         .merge(product_keys::routes::router())
         .merge(friends::routes::router())
         .merge(rooms::routes::router())
@@ -100,8 +101,13 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     let closed = CancellationToken::new();
     let server = axum::serve(listener, service).with_graceful_shutdown(closed.clone().cancelled_owned());
     let drain = async {
-        stop.cancelled().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.hub.drain_wanted().cancelled() => {}
+        }
         ws::drain::run(&app).await;
+        // Who wants no clients here may still want to look.
+        stop.cancelled().await;
         closed.cancel();
     };
     let (served, ()) = tokio::join!(server.into_future(), drain);

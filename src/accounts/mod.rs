@@ -149,6 +149,16 @@ pub async fn sign_out(app: &App, caller: Caller) -> Result<()> {
     Ok(())
 }
 
+/// Ends every session of an account, as an operator may.
+pub async fn end_sessions(app: &App, account: AccountId) -> Result<()> {
+    people::get(&*app.db, account).await?;
+    let tx = app.db.begin().await?;
+    sessions::end(&tx, account, Which::All).await?;
+    tx.commit_quietly().await?;
+    tell_ended(app, account, Which::All, CloseReason::SessionEnded).await;
+    app.hub.broker().give_up(account, app.clock.now()).await
+}
+
 /// After the commit: tokens die and sockets close on every instance. The sessions' rows are gone already, so a word
 /// that does not arrive delays this by what a cache remembers, and is no reason to fail.
 async fn tell_ended(app: &App, account: AccountId, which: Which, reason: CloseReason) {

@@ -1,7 +1,10 @@
-//! The operator's door: figures of this instance on a listener of their own.
+//! The operator's doors: figures of this instance on a listener of their own, and what staff may see and do.
 //!
-//! Promises that nothing of it is reachable at the public address, that a figure which can't be had right now keeps the
-//! others from nobody, and that no label names a person.
+//! Promises that figures are not reachable at the public address, that one which can't be had right now keeps the others
+//! from nobody, and that no label names a person. Staff sees and sends away the connections of this instance; ending
+//! sessions reaches every instance.
+
+pub mod routes;
 
 use anyhow::Context;
 use axum::{Router, http::header, response::IntoResponse, routing::get};

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     admission::Admission,
@@ -46,6 +47,7 @@ struct Inner {
     edges: DashMap<AccountId, Arc<Mutex<()>>>,
     merge: std::sync::Mutex<Merge>,
     admission: Admission,
+    drain_wanted: CancellationToken,
 }
 
 /// What the broker hands over ends here.
@@ -128,12 +130,26 @@ impl Hub {
         let instance = format!("{:08x}", rand::random::<u32>());
         let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);
         let (edges, merge) = (DashMap::new(), std::sync::Mutex::default());
-        Self(Arc::new(Inner { local, broker, clock, instance, edges, merge, admission }))
+        Self(Arc::new(Inner {
+            local,
+            broker,
+            clock,
+            instance,
+            edges,
+            merge,
+            admission,
+            drain_wanted: CancellationToken::new(),
+        }))
     }
 
     /// This life of this instance.
     pub fn instance(&self) -> &str {
         &self.0.instance
+    }
+
+    /// Cancelled once an operator wants everybody here to be sent away.
+    pub fn drain_wanted(&self) -> &CancellationToken {
+        &self.0.drain_wanted
     }
 
     /// How many may connect here.

@@ -3,7 +3,13 @@
 //! Promises that whoever adds never waits, that a channel's events pass in order, and that a gate lets nothing pass
 //! that the state behind it already contains. The socket's own task holds the other reference and drains it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use entity::{AccountId, SessionId};
 use tokio::sync::Notify;
@@ -73,6 +79,9 @@ pub struct Outlet {
     wake: Notify,
     /// Apart from `wake`: whoever waits for the end must not swallow the word that there is something to write.
     ended: Notify,
+    since: Instant,
+    /// The last heartbeat's way there and back, in microseconds and one more; 0 if there was none.
+    round_trip: AtomicU32,
 }
 
 /// So much came while the gate was closed that it was not kept: read the state again.
@@ -88,7 +97,16 @@ impl Outlet {
             closing: None,
             channels: Vec::new(),
         };
-        Self { id, account, session, state: Mutex::new(state), wake: Notify::new(), ended: Notify::new() }
+        Self {
+            id,
+            account,
+            session,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            ended: Notify::new(),
+            since: Instant::now(),
+            round_trip: AtomicU32::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -247,6 +265,23 @@ impl Outlet {
     /// Frames that wait, and their bytes.
     pub fn queued(&self) -> (usize, usize) {
         self.state().queue.len()
+    }
+
+    /// How long it has been connected.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// A heartbeat was answered.
+    pub fn note_round_trip(&self, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX - 1);
+        self.round_trip.store(micros.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How long the last heartbeat's answer took.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let noted = self.round_trip.load(Ordering::Relaxed);
+        noted.checked_sub(1).map(|micros| Duration::from_micros(micros.into()))
     }
 
     /// Why the connection is to end, once it is.

@@ -182,13 +182,13 @@ impl Connection {
         let text = match heard {
             Heard::Text(text) => text,
             Heard::Pong => {
-                self.answer_by = None;
+                self.beat_answered();
                 return Ok(());
             }
             Heard::Gone => return Err(CloseReason::Normal),
             Heard::Bad(reason) => return Err(reason),
         };
-        let awaited = self.answer_by.take().is_some();
+        let awaited = self.beat_answered();
         for message in ops::parse_frame(&text).map_err(|_| CloseReason::BadProtocol)? {
             // The one answer that was asked for is free; empty messages beyond it count like any other.
             if matches!(message, Incoming::Alive) && awaited {
@@ -197,6 +197,14 @@ impl Connection {
             self.receive(message).await?;
         }
         Ok(())
+    }
+
+    /// Whether a heartbeat waited for this.
+    fn beat_answered(&mut self) -> bool {
+        let Some(by) = self.answer_by.take() else { return false };
+        let left = by.saturating_duration_since(Instant::now());
+        self.outlet.note_round_trip(self.app.config.socket.answer.saturating_sub(left));
+        true
     }
 
     /// Counts one message, and carries it out if it does not come too fast.

@@ -18,6 +18,7 @@ mod support;
 
 mod accounts;
 mod actors;
+mod admin;
 mod broker_contract;
 mod browser;
 mod cli_keys;
