@@ -82,6 +82,7 @@ sections! {
         presence: Presence,
         socket: Socket,
         limits: Limits,
+        faults: Faults,
         log: Log,
     }
     /// The public listener.
@@ -187,6 +188,11 @@ sections! {
         certification_per_address: Rate,
         room_password_per_account: Rate,
         login_free_tries: u32,
+    }
+    /// Faults on purpose.
+    Faults {
+        lose_one_in: u64,
+        double_edge_one_in: u64,
     }
     /// Logs.
     Log {
@@ -359,6 +365,9 @@ impl Config {
         }
         if self.mail.transport == MailTransport::Smtp && self.mail.smtp_url.expose().is_empty() {
             bail!("mail.smtp_url is needed for mail.transport = \"smtp\"");
+        }
+        if !cfg!(debug_assertions) && (self.faults.lose_one_in, self.faults.double_edge_one_in) != (0, 0) {
+            bail!("faults: this build makes none on purpose");
         }
         if !self.auth.reset_link.contains("{uid}") || !self.auth.reset_link.contains("{token}") {
             bail!("auth.reset_link needs {{uid}} and {{token}}");

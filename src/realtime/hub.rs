@@ -21,6 +21,7 @@ use super::{
         Broker, Control, Delivery, Message, Sink, Standing, Which,
         memory::{Memory, MemoryBroker},
     },
+    faults::Faults,
     merge::Merge,
     outlet::{Closing, Outlet},
     outqueue::Bounds,
@@ -55,6 +56,7 @@ struct Local {
     registry: Registry,
     timers: Touched,
     metrics: Metrics,
+    faults: Faults,
     on_sessions_ended: OnSessionsEnded,
 }
 
@@ -91,6 +93,9 @@ impl std::fmt::Debug for Local {
 
 impl Sink for Local {
     fn deliver(&self, delivery: &Arc<Delivery>) {
+        if self.faults.loses() {
+            return;
+        }
         if let Some(user) = delivery.routing.timer_of {
             self.timers.touch([AccountId(user)]);
         }
@@ -122,8 +127,13 @@ impl Hub {
     /// A hub with the broker that `config` asks for.
     pub fn new(config: &Config, clock: Clock, metrics: Metrics, on_sessions_ended: OnSessionsEnded) -> Self {
         let bounds = Bounds { messages: config.socket.queue_messages, bytes: config.socket.queue_bytes };
-        let local =
-            Arc::new(Local { registry: Registry::new(bounds), timers: Touched::default(), metrics, on_sessions_ended });
+        let local = Arc::new(Local {
+            registry: Registry::new(bounds),
+            timers: Touched::default(),
+            metrics,
+            faults: Faults::new(&config.faults),
+            on_sessions_ended,
+        });
         let sink: Arc<dyn Sink> = Arc::clone(&local) as Arc<dyn Sink>;
         let memory = Memory { messages: config.socket.history_messages, age: config.socket.history };
         let broker = Box::new(MemoryBroker::new(sink, memory, config.presence.grace));
@@ -176,6 +186,11 @@ impl Hub {
             self.registry().derive(channel, user, &frame);
         }
         Ok(())
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.0.local.faults
     }
 
     /// Who is connected here.

@@ -98,6 +98,9 @@ async fn tell(app: &App, user: AccountId, edge: Option<Edge>, reason: OfflineRea
     outbox::flush(&*app.db, &app.hub, &channels).await?;
     for channel in channels {
         app.hub.say(channel, &event(channel, user, told)).await?;
+        if app.hub.faults().doubles() {
+            app.hub.say(channel, &event(channel, user, told)).await?;
+        }
     }
     Ok(())
 }
