@@ -5,6 +5,8 @@
 //! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, outbox, mail }
 //!      → { config, error, clock, locale, telemetry } → entity
 //! ```
+//! Beside the server, `loadtest` is one of its clients and knows the wire alone.
+//!
 //! Features are rooms, the platform is the floor they stand on. No arrow runs back up and none runs in a circle; a
 //! repository test checks it. Features call a neighbour only through its operations, along
 //! `accounts → { product_keys, timer } → study → rooms → friends → people → runs`, leaving out any in between. A feature
@@ -63,6 +65,8 @@ pub mod timer;
 pub mod admin;
 pub mod web;
 pub mod ws;
+
+pub mod loadtest;
 
 pub mod cli;
 pub mod server;

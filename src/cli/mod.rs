@@ -5,6 +5,7 @@ mod config;
 mod healthcheck;
 mod keys;
 mod ledger;
+mod loadtest;
 mod migrate;
 mod seed;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     /// Make, change and delete accounts
     #[command(subcommand)]
     User(user::Command),
+    /// Put a server under load and verify what it does meanwhile
+    Loadtest(loadtest::Loadtest),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -81,6 +84,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Backup(backup) => backup::run(backup, &config).await,
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::User(command) => user::run(command, config).await,
+            Command::Loadtest(command) => loadtest::run(command),
             Command::Config(command) => config::run(command, &config),
         }
     })

@@ -54,7 +54,9 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     // What is shown to an operator lies all over the house.
     ("admin", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
     ("server", &[FOUNDATION, PLATFORM, &["app", "mail"], FEATURES, &["ws", "web", "admin"]]),
-    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "server"]]),
+    // A client: it knows the wire, and of the server's inside nothing.
+    ("loadtest", &[&["error", "locale", "realtime"]]),
+    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "server", "loadtest"]]),
     ("main", &[&["cli"]]),
 ];
 
@@ -66,6 +68,7 @@ const JSON: &[(&str, &str)] = &[
     ("src/outbox.rs", "keeps messages as they will be said"),
     ("src/mail.rs", "keeps letters as they will be sent"),
     ("src/ws/", "the socket's door"),
+    ("src/loadtest/", "a client of that door, which writes reports too"),
 ];
 
 /// Where a type of the web framework may appear, beside each feature's `routes.rs`.

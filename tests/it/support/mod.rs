@@ -18,7 +18,7 @@ pub use database::Scratch;
 pub use device::{Device, Gone};
 pub use door::{Door, Reply};
 pub use person::{PASSWORD, Person};
-pub use process::{End, Server, binary, seed_people};
+pub use process::{End, Server, binary, run_binary, seed_people};
 pub use raw::{FIN, PING, Raw, TEXT, frame};
 pub use room_picture::RoomPicture;
 pub use seed::{pick, seed};

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -63,6 +63,13 @@ pub fn seed_people(data: &Path, database: Option<&Scratch>, people: usize, rooms
     let done = command.output().unwrap();
     assert!(done.status.success(), "{done:?}");
     std::fs::read_to_string(tokens).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The binary with these arguments, from its start to its end.
+pub async fn run_binary(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = binary(data, None);
+    command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
+    task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
 }
 
 /// The binary on its own data; it has no listener for figures, because others may run beside it.

@@ -1,0 +1,67 @@
+//! What a process takes, by its id: CPU and memory, as the kernel counts them.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, bail};
+
+/// The kernel counts CPU in hundredths of a second wherever this runs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Memory {
+    /// In RAM, shared pages included.
+    pub(super) resident: u64,
+    /// In RAM and nobody else's.
+    pub(super) private: u64,
+    /// The most that was ever in RAM.
+    pub(super) peak: u64,
+}
+
+/// User and system time that `pid` has taken so far.
+pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    // Behind the name, which may hold anything, come the state and ten more fields before the two.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat is not what it was")?;
+    let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    let [user, system] = ticks.as_slice() else { bail!("/proc/PID/stat is not what it was") };
+    Ok(Duration::from_secs_f64((user + system) / TICKS_PER_SECOND))
+}
+
+/// Memory of `pid` now. Looking closely takes the kernel some time for a large process.
+pub(super) fn memory(pid: u32) -> anyhow::Result<Memory> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).with_context(|| format!("process {pid}"))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok(Memory {
+        resident: line(&rollup, "Rss:"),
+        private: line(&rollup, "Private_Clean:") + line(&rollup, "Private_Dirty:"),
+        peak: line(&status, "VmHWM:"),
+    })
+}
+
+/// Bytes of `pid` in RAM, which costs nothing to ask.
+pub(super) fn resident(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    Ok(line(&status, "VmRSS:"))
+}
+
+fn line(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_something() {
+        let pid = std::process::id();
+        cpu(pid).unwrap();
+        let memory = memory(pid).unwrap();
+        assert!(memory.private > 0 && memory.private <= memory.resident && memory.resident <= memory.peak);
+        assert!(resident(pid).unwrap() > 0);
+        assert!(cpu(u32::MAX).is_err());
+    }
+}

@@ -1,0 +1,248 @@
+//! People who come and go while others watch: entry and exit, a deploy, and a study day.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use rand::RngExt;
+
+use super::{
+    crowd::{ENTER, Happening, LEAVE, START, STOP},
+    faults::Kind,
+    floor::{Address, Floor, Play},
+    plays::{Speaking, ended, speak_loosely},
+    scenario::{By, Churn, Deploy, Mixed},
+    schedule::Schedule,
+};
+
+/// Entry and exit in turn, on time.
+pub(super) struct Churning {
+    by: By,
+    schedule: Schedule,
+    /// Who is there and may go, the longest first.
+    there: VecDeque<usize>,
+    /// Who has gone and may come back.
+    away: VecDeque<usize>,
+    goes: bool,
+}
+
+impl Churning {
+    pub(super) fn new(churn: &Churn, floor: &Floor, now: Instant) -> Self {
+        // From room to room, so that no room is emptied.
+        let longest = floor.crowd.rooms.iter().map(|room| room.members.len()).max().unwrap_or(0);
+        let there =
+            (0..longest).flat_map(|seat| floor.crowd.rooms.iter().filter_map(move |room| room.members.get(seat)));
+        let schedule = Schedule::evenly(churn.rate * 2.0, now);
+        Self { by: churn.by, schedule, there: there.copied().collect(), away: VecDeque::new(), goes: true }
+    }
+
+    fn act(&mut self, floor: &mut Floor, intended: Instant) -> anyhow::Result<()> {
+        let goes = self.goes;
+        self.goes = !goes;
+        let queue = if goes { &mut self.there } else { &mut self.away };
+        let Some(who) = queue.pop_front() else {
+            let what = if goes { "leave" } else { "enter" };
+            floor
+                .crowd
+                .faults
+                .add(Kind::Unfinished, 1, || format!("nobody was ready to {what}: answers come too late"));
+            return Ok(());
+        };
+        floor.crowd.meter.sent += u64::from(floor.crowd.meter.counts);
+        floor.crowd.expect(floor.people.get(who), !goes, intended);
+        match (self.by, goes) {
+            (By::Seat, true) => floor.say(who, &leave())?,
+            (By::Seat, false) => floor.say(who, &enter(floor, who))?,
+            (By::Connection, true) => floor.drop_dead(who)?,
+            (By::Connection, false) => floor.connect(who, intended)?,
+        }
+        Ok(())
+    }
+}
+
+fn leave() -> String {
+    format!(r#"{{"id":{LEAVE},"op":"room.leave","d":{{}}}}"#)
+}
+
+fn enter(floor: &Floor, who: usize) -> String {
+    let room = floor.people.get(who).and_then(|person| person.room).and_then(|room| floor.crowd.rooms.get(room));
+    format!(r#"{{"id":{ENTER},"op":"room.enter","d":{{"room":{}}}}}"#, room.map_or(0, |room| room.id))
+}
+
+impl Play for Churning {
+    fn due(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<Option<Instant>> {
+        while let Some(intended) = self.schedule.due(now) {
+            self.act(floor, intended)?;
+        }
+        Ok(Some(self.schedule.next()))
+    }
+
+    fn happened(&mut self, floor: &mut Floor, happening: Happening) -> anyhow::Result<()> {
+        match (self.by, happening) {
+            (By::Seat, Happening::Answer { who, id: LEAVE, .. }) => self.away.push_back(who),
+            (By::Seat, Happening::Answer { who, id: ENTER, .. }) => self.there.push_back(who),
+            (By::Connection, Happening::Present(who)) => self.there.push_back(who),
+            (By::Connection, Happening::Gone { who, code: None }) => self.away.push_back(who),
+            (_, other) => ended(floor, other),
+        }
+        Ok(())
+    }
+}
+
+/// Everybody loses the connection at once and resumes, while some go on talking.
+pub(super) struct Deploying {
+    speaking: Speaking,
+    begin: Instant,
+    begun: bool,
+    over: Duration,
+    /// Those who come back, by when.
+    coming: VecDeque<(usize, Instant)>,
+    away: HashSet<usize>,
+    stayers: usize,
+    then: Option<Address>,
+}
+
+impl Deploying {
+    /// They come back to `then`, or to where they were.
+    pub(super) fn new(deploy: &Deploy, then: Option<Address>, floor: &Floor, now: Instant) -> Self {
+        let stayers = (floor.people.len() as f64 * deploy.stay).round() as usize;
+        Self {
+            speaking: Speaking::new(&deploy.fanout(), floor, now).by_the_first(stayers),
+            begin: now + Duration::from_secs_f64(deploy.after),
+            begun: false,
+            over: Duration::from_secs_f64(deploy.over),
+            coming: VecDeque::new(),
+            away: HashSet::new(),
+            stayers,
+            then,
+        }
+    }
+
+    fn lose_everybody(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<()> {
+        self.begun = true;
+        floor.crowd.meter.connect.clear();
+        let leaving: Vec<_> = (self.stayers..floor.people.len()).collect();
+        for (turn, who) in (0_u32..).zip(&leaving) {
+            // Still there for everybody else: they are held, and nobody may hear of it.
+            floor.lose(*who)?;
+            let share = f64::from(turn) / leaving.len().max(1) as f64;
+            self.coming.push_back((*who, now + self.over.mul_f64(share)));
+        }
+        self.away.extend(leaving);
+        if let Some(then) = self.then.take() {
+            floor.address = then;
+        }
+        Ok(())
+    }
+}
+
+impl Play for Deploying {
+    fn due(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<Option<Instant>> {
+        if !self.begun && self.begin <= now {
+            self.lose_everybody(floor, now)?;
+        }
+        while let Some((who, intended)) = self.coming.pop_front_if(|(_, at)| *at <= now) {
+            floor.resume(who, intended)?;
+        }
+        let talk = self.speaking.due(floor, now)?;
+        let begin = (!self.begun).then_some(self.begin);
+        let next = self.coming.front().map(|(_, at)| *at);
+        Ok([talk, begin, next].into_iter().flatten().min())
+    }
+
+    fn happened(&mut self, floor: &mut Floor, happening: Happening) -> anyhow::Result<()> {
+        match happening {
+            Happening::Present(who) => {
+                self.away.remove(&who);
+                Ok(())
+            }
+            // Turned away, or lost again: whoever resumes tries again.
+            Happening::Gone { who, code } if self.away.contains(&who) && code.is_none_or(|code| code < 4500) => {
+                self.coming.push_front((who, Instant::now()));
+                Ok(())
+            }
+            other => self.speaking.happened(floor, other),
+        }
+    }
+}
+
+/// A study day in minutes: everybody does something now and then.
+pub(super) struct Day {
+    schedule: Schedule,
+    body: usize,
+    /// Those who wait for an answer or are on their way.
+    busy: HashSet<usize>,
+    seated: HashSet<usize>,
+    timing: HashSet<usize>,
+}
+
+impl Day {
+    pub(super) fn new(mixed: &Mixed, floor: &Floor, now: Instant) -> Self {
+        let people = floor.people.len();
+        Self {
+            schedule: Schedule::evenly(people as f64 / mixed.think, now),
+            body: mixed.body,
+            busy: HashSet::new(),
+            seated: (0..people).collect(),
+            timing: HashSet::new(),
+        }
+    }
+
+    fn act(&mut self, floor: &mut Floor, intended: Instant) -> anyhow::Result<()> {
+        let mut random = rand::rng();
+        let who = random.random_range(0..floor.people.len());
+        let present = floor.people.get(who).is_some_and(|person| person.present);
+        // Whoever is about something already lets this chance pass.
+        if !present || !self.busy.insert(who) {
+            return Ok(());
+        }
+        floor.crowd.meter.sent += u64::from(floor.crowd.meter.counts);
+        let seated = self.seated.contains(&who);
+        match random.random_range(0..100) {
+            0..60 if seated => speak_loosely(floor, who, self.body, intended)?,
+            60..70 if seated => floor.say(who, r#"{"id":1,"op":"goal.set","d":{"text":"one more chapter"}}"#)?,
+            70..80 if self.timing.contains(&who) => {
+                floor.say(who, &format!(r#"{{"id":{STOP},"op":"timer.stop","d":{{}}}}"#))?;
+            }
+            70..80 => {
+                let plan = r#"{"total_time":120,"work_time":25,"break_time":5}"#;
+                floor.say(who, &format!(r#"{{"id":{START},"op":"timer.start","d":{plan}}}"#))?;
+            }
+            80..90 => {
+                floor.lose(who)?;
+                floor.resume(who, Instant::now())?;
+            }
+            _ if seated => floor.say(who, &leave())?,
+            _ => floor.say(who, &enter(floor, who))?,
+        }
+        Ok(())
+    }
+}
+
+impl Play for Day {
+    fn due(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<Option<Instant>> {
+        while let Some(intended) = self.schedule.due(now) {
+            self.act(floor, intended)?;
+        }
+        Ok(Some(self.schedule.next()))
+    }
+
+    fn happened(&mut self, floor: &mut Floor, happening: Happening) -> anyhow::Result<()> {
+        match happening {
+            Happening::Answer { who, id, .. } => {
+                match id {
+                    LEAVE => drop(self.seated.remove(&who)),
+                    ENTER => drop(self.seated.insert(who)),
+                    START => drop(self.timing.insert(who)),
+                    STOP => drop(self.timing.remove(&who)),
+                    _ => {}
+                }
+                self.busy.remove(&who);
+            }
+            Happening::Present(who) => drop(self.busy.remove(&who)),
+            other => ended(floor, other),
+        }
+        Ok(())
+    }
+}
