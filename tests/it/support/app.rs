@@ -19,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{database::Scratch, door::Door, person::Person};
 
-/// What every test wants: hashes that cost nothing, nobody throttled, and an end without a long goodbye.
-const CHEAP: [(&str, &str); 5] = [
+/// What every test wants: hashes that cost nothing, nobody throttled, no haste where the machine is busy with other
+/// tests, and an end without a long goodbye.
+const CHEAP: [(&str, &str); 6] = [
     ("auth.hash_memory_kib", "64"),
     ("auth.hash_passes", "1"),
+    ("database.acquire_secs", "30"),
     ("limits.exempt_loopback", "true"),
     ("mail.transport", "file"),
     ("server.drain_secs", "0"),

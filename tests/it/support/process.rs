@@ -81,6 +81,8 @@ pub fn binary(data: &Path, database: Option<&Scratch>) -> Command {
     }
     command.env("SOLGIK__SERVER__DRAIN_SECS", "1").env("NO_COLOR", "1").env("SOLGIK__LOG__FILTER", "info");
     command.env("SOLGIK__AUTH__HASH_MEMORY_KIB", "64").env("SOLGIK__AUTH__HASH_PASSES", "1");
+    // A machine that is busy with other tests is slow, and not overloaded.
+    command.env("SOLGIK__DATABASE__ACQUIRE_SECS", "30");
     command
 }
 
