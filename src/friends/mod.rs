@@ -116,6 +116,14 @@ pub async fn ids(connection: &impl ConnectionTrait, account: AccountId) -> Resul
     Ok(list_friends(connection, account).await?.into_iter().map(|(id, _)| id).collect())
 }
 
+/// Each of `accounts` with each friend of theirs.
+pub async fn pairs(
+    connection: &impl ConnectionTrait,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<Vec<(AccountId, AccountId)>> {
+    Ok(store::list_pairs(connection, accounts.into_iter().collect()).await?)
+}
+
 /// Whether two accounts are friends.
 pub async fn are_friends(connection: &impl ConnectionTrait, a: AccountId, b: AccountId) -> Result<bool> {
     Ok(get_relation(connection, a, b).await? == Relation::Friends)

@@ -48,6 +48,24 @@ pub(super) async fn list_friends(
     Ok(rows.iter().map(|row| (other(row), row.created_at)).collect())
 }
 
+/// Each of `accounts` with everyone who is a friend.
+pub(super) async fn list_pairs(
+    connection: &impl ConnectionTrait,
+    accounts: Vec<AccountId>,
+) -> Result<Vec<(AccountId, AccountId)>, DbErr> {
+    let (low, high) = (friendship::Column::LowId, friendship::Column::HighId);
+    let mut pairs = Vec::new();
+    // Each direction by its index.
+    for (mine, theirs) in [(low, high), (high, low)] {
+        let query = friendship::Entity::find()
+            .select_only()
+            .columns([mine, theirs])
+            .filter(mine.is_in(accounts.iter().copied()));
+        pairs.extend(query.into_tuple::<(AccountId, AccountId)>().all(connection).await?);
+    }
+    Ok(pairs)
+}
+
 /// In which direction a list of requests looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

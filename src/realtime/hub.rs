@@ -79,6 +79,11 @@ impl Touched {
         self.wake.notified().await;
     }
 
+    /// Whether `account` is among them.
+    pub fn contains(&self, account: AccountId) -> bool {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).contains(&account)
+    }
+
     /// Takes them all.
     pub fn take(&self) -> HashSet<AccountId> {
         std::mem::take(&mut *self.accounts.lock().unwrap_or_else(PoisonError::into_inner))

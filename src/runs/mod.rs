@@ -16,7 +16,7 @@ use sea_orm::ConnectionTrait;
 pub use self::plan::Plan;
 use self::{
     engine::{Kind, Pause, Phase, Standing, Timeline},
-    store::{find_last, list_due, list_open, list_pauses},
+    store::{find_last, list_due, list_pauses},
 };
 use crate::{
     error::Result,
@@ -188,9 +188,9 @@ impl Standings {
         (run.state(self.at) != State::Idle).then(|| run.view(self.at))
     }
 
-    /// The runs themselves.
-    pub fn runs(&self) -> impl Iterator<Item = (&AccountId, &Run)> {
-        self.runs.iter()
+    /// The run itself.
+    pub fn run(&self, account: AccountId) -> Option<&Run> {
+        self.runs.get(&account)
     }
 }
 
@@ -200,16 +200,23 @@ pub async fn standings(
     now: Millis,
     accounts: impl IntoIterator<Item = AccountId>,
 ) -> Result<Standings> {
-    let accounts: Vec<_> = accounts.into_iter().collect();
-    let rows = if accounts.is_empty() { Vec::new() } else { list_open(connection, accounts).await? };
-    let runs = with_pauses(connection, rows).await?;
+    let runs = list_open(connection, accounts).await?;
     Ok(Standings { at: now, runs: runs.into_iter().map(|run| (run.row.account_id, run)).collect() })
+}
+
+/// The open runs of `accounts`.
+pub async fn list_open(
+    connection: &impl ConnectionTrait,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<Vec<Run>> {
+    let accounts: Vec<_> = accounts.into_iter().collect();
+    let rows = if accounts.is_empty() { Vec::new() } else { store::list_open(connection, accounts).await? };
+    with_pauses(connection, rows).await
 }
 
 /// The open run of `account`.
 pub async fn find_open(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<Run>> {
-    let rows = list_open(connection, vec![account]).await?;
-    Ok(with_pauses(connection, rows).await?.pop())
+    Ok(list_open(connection, [account]).await?.pop())
 }
 
 /// The last run of `account`, open or not.

@@ -74,9 +74,10 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
             (view, place)
         }
     };
-    if view.run.is_some() {
-        app.hub.timers().touch([id]);
-    }
+    // Whoever reads the picture wants to hear these phases ring.
+    let own = view.run.is_some().then_some(id);
+    let friends = view.friends.iter().filter(|friend| friend.person.state != State::Idle.as_str());
+    app.hub.timers().touch(own.into_iter().chain(friends.map(|friend| AccountId(friend.person.id))));
     let ids: Vec<_> = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
     for (friend, since) in view.friends.iter_mut().zip(app.hub.broker().online(&ids).await?) {
         friend.online = since.is_some();

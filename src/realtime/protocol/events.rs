@@ -121,13 +121,17 @@ impl Event {
                 Routing { presence_of: user, timer_of: user, ..routing }
             }
             Self::RoomUpdated { member } => Routing { presence_of: Some(member.person.id), ..routing },
-            Self::FriendAccepted { friend, .. } => Routing { presence_of: Some(friend.person.id), ..routing },
+            Self::FriendAccepted { friend, .. } => {
+                let user = Some(friend.person.id);
+                Routing { presence_of: user, timer_of: user, ..routing }
+            }
             Self::RoomExited { user, .. } => Routing { detach: Some(*user), ..routing },
             Self::RoomMoved { .. } => Routing { follow: true, ..routing },
             Self::TimerStarted { user, .. }
             | Self::TimerPaused { user, .. }
             | Self::TimerResumed { user, .. }
-            | Self::TimerStopped { user, .. } => Routing { timer_of: Some(*user), ..routing },
+            | Self::TimerStopped { user, .. }
+            | Self::FriendState { user, .. } => Routing { timer_of: Some(*user), ..routing },
             Self::RoomClosed { .. }
             | Self::PresenceBatch { .. }
             | Self::GoalChanged { .. }
@@ -136,7 +140,6 @@ impl Event {
             | Self::FriendCancelled { .. }
             | Self::FriendRejected { .. }
             | Self::FriendRemoved { .. }
-            | Self::FriendState { .. }
             | Self::TimerPhase { .. } => routing,
         }
     }
