@@ -7,6 +7,7 @@ pub use sea_orm_migration::{MigrationName, MigrationStatus, MigratorTrait, seaql
 
 mod m20261123_000001_foundation;
 mod m20261123_000002_time;
+mod m20261125_000001_left_runs;
 mod table;
 
 /// Every step in order.
@@ -16,6 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_foundation::Migration), Box::new(m20261123_000002_time::Migration)]
+        vec![
+            Box::new(m20261123_000001_foundation::Migration),
+            Box::new(m20261123_000002_time::Migration),
+            Box::new(m20261125_000001_left_runs::Migration),
+        ]
     }
 }

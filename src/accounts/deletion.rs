@@ -57,7 +57,7 @@ async fn erase(app: &App, tx: &Tx, account: &account::Model, now: Millis) -> Res
     let id = account.id;
     let room = rooms::leave_in(tx, id, ExitReason::Deleted, now).await?;
     friends::remove_all_in(tx, id, now).await?;
-    timer::remove_in(app, tx, id, now).await?;
+    timer::remove_in(app, tx, account, now).await?;
     study::set_listed(tx, id, false).await?;
     product_keys::release_in(tx, id).await?;
     sessions::end(tx, id, Which::All).await?;

@@ -11,7 +11,7 @@ pub mod settle;
 mod store;
 pub mod ticker;
 
-use entity::{AccountId, Millis, RunId, run};
+use entity::{AccountId, Millis, RunId, account, run};
 
 pub use self::{
     command::Command,
@@ -49,13 +49,13 @@ pub struct Order {
 pub async fn carry_out(app: &App, who: AccountId, command: Command, plan: Change, order: Order) -> Result<Run> {
     let order = Order { command: order.command.map(|id| id.replace(SEPARATOR, " ")), ..order };
     let tx = app.db.begin().await?;
-    people::lock_one(&tx, who).await?;
+    let owner = people::lock_one(&tx, who).await?;
     let latest = runs::find_latest(&*tx, who).await?;
     // Only now is known what came before. A command comes after that, also if it waited for the lock, if the clock was
     // set back, or if an instance whose clock is ahead carried out the last one.
     let now = latest.as_ref().map_or(app.clock.now(), |run| run.last_instant().max(app.clock.now()));
     let known = latest.and_then(|run| run.row.last_command);
-    let open = settle::complete(app, &tx, who, now).await?;
+    let open = settle::complete(app, &tx, &owner, now).await?;
     if let Some(unchanged) = already_done(&tx, who, open.as_ref(), command, &order).await? {
         tx.commit().await?;
         return Ok(unchanged);
@@ -153,23 +153,31 @@ async fn tell_friends(app: &App, who: AccountId, state: State) {
     }
 }
 
-/// The open run of `who`, unless its plan is fulfilled. Whoever asks is there: an open end goes on for clients without a
-/// socket as well.
-pub async fn current(app: &App, who: AccountId) -> Result<Option<Run>> {
+/// The open run of `who`, who is there at this moment, with a socket or without one: an open end goes on. One that was
+/// left for long has ended meanwhile, also if nobody came by to write that down.
+pub async fn sighted(app: &App, who: AccountId) -> Result<Option<Run>> {
     let now = app.clock.now();
     let open = runs::find_open(&*app.db, who).await?.filter(|run| run.state(now) != State::Idle);
-    if let Some(run) = open.as_ref().filter(|run| settle::wants_sight(run, now)) {
-        let tx = app.db.begin().await?;
+    if !open.as_ref().is_some_and(|run| settle::wants_sight(run, now)) {
+        return Ok(open);
+    }
+    let tx = app.db.begin().await?;
+    let owner = people::lock_one(&tx, who).await?;
+    let open = settle::complete(app, &tx, &owner, now).await?;
+    if let Some(run) = &open {
         store::update_seen(&tx, run.row.id, now).await?;
-        tx.commit_quietly().await?;
+    }
+    tx.commit().await?;
+    if open.is_none() {
+        tell_friends(app, who, State::Idle).await;
     }
     Ok(open)
 }
 
 /// Ends what an account that goes has running, and forgets its time setting.
-pub async fn remove_in(app: &App, tx: &Tx, account: AccountId, now: Millis) -> Result<()> {
-    if let Some(mut run) = settle::complete(app, tx, account, now).await? {
+pub async fn remove_in(app: &App, tx: &Tx, owner: &account::Model, now: Millis) -> Result<()> {
+    if let Some(mut run) = settle::complete(app, tx, owner, now).await? {
         settle::finish(app, tx, &mut run, now, StopReason::Deleted).await?;
     }
-    setting::remove_in(tx, account).await
+    setting::remove_in(tx, owner.id).await
 }

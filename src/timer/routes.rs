@@ -57,7 +57,7 @@ fn view(app: &App, run: Option<&Run>) -> TimerView {
 }
 
 async fn current(State(app): State<App>, caller: Caller) -> Result<Answer<TimerView>> {
-    let run = super::current(&app, caller.account).await?;
+    let run = super::sighted(&app, caller.account).await?;
     Ok(Answer::new(view(&app, run.as_ref())))
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use entity::{AccountId, Millis};
+use entity::{AccountId, Millis, RoomId, account};
 use tokio_util::sync::CancellationToken;
 
 use super::{say, store};
@@ -19,8 +19,8 @@ use crate::{
     realtime::{Event, protocol::events::StopReason},
     rooms,
     runs::{
-        self, Run,
-        engine::{Kind, Standing, Timeline},
+        self, Run, State,
+        engine::{Kind, Piece, Standing, Timeline},
     },
     study::{self, ledger::Stretch},
 };
@@ -28,8 +28,8 @@ use crate::{
 /// How long an ended phase may wait to be written.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Runs that the sweeper takes at once.
-const BATCH: u64 = 200;
+/// Runs that the sweeper takes at once: few statements for many, and nobody waits long for the locks.
+const BATCH: u64 = 500;
 
 /// An open-ended run ends when nobody was there for so long.
 const ABANDONED: Duration = Duration::from_secs(2 * 3600);
@@ -39,15 +39,15 @@ const LOOK: Duration = Duration::from_secs(5 * 60);
 
 /// Writes everything up to `upto`, which cuts what lasts.
 pub(super) async fn settle(app: &App, tx: &Tx, run: &mut Run, upto: Millis) -> Result<()> {
-    let stretches = unwritten(tx, run, upto).await?;
+    let room = rooms::current(&**tx, run.row.account_id).await?;
+    let stretches = unwritten(run, room, upto);
     run.row.settled_to = run.row.settled_to.max(upto);
     study::record(tx, &app.zone, &stretches).await
 }
 
-async fn unwritten(tx: &Tx, run: &Run, upto: Millis) -> Result<Vec<Stretch>> {
+fn unwritten(run: &Run, room: Option<RoomId>, upto: Millis) -> Vec<Stretch> {
     let pieces = run.timeline.pieces(run.row.settled_to, upto);
-    let room = if pieces.is_empty() { None } else { rooms::current(&**tx, run.row.account_id).await? };
-    let stretch = |piece: &runs::engine::Piece| Stretch {
+    let stretch = |piece: &Piece| Stretch {
         run: run.row.id,
         account: run.row.account_id,
         room,
@@ -57,7 +57,7 @@ async fn unwritten(tx: &Tx, run: &Run, upto: Millis) -> Result<Vec<Stretch>> {
         to: piece.to,
         offset: piece.offset,
     };
-    Ok(pieces.iter().map(stretch).collect())
+    pieces.iter().map(stretch).collect()
 }
 
 /// Ends a run at `at` and tells it.
@@ -69,19 +69,20 @@ pub(super) async fn finish(app: &App, tx: &Tx, run: &mut Run, at: Millis, reason
     say(tx, &run.row, at, &event).await
 }
 
-/// The open run of `who`, unless its plan is fulfilled: then it ends first. The account's lock is held.
-pub(super) async fn complete(app: &App, tx: &Tx, who: AccountId, now: Millis) -> Result<Option<Run>> {
-    let Some(mut run) = runs::find_open(&**tx, who).await? else { return Ok(None) };
-    if let Standing::Ended { at, .. } = run.timeline.at(now) {
-        finish(app, tx, &mut run, at, StopReason::Completed).await?;
-        return Ok(None);
+/// The open run of `owner`, whose lock is held. One whose plan is fulfilled, or that was left for long, ends first, where
+/// the sweeper would have ended it.
+pub(super) async fn complete(app: &App, tx: &Tx, owner: &account::Model, now: Millis) -> Result<Option<Run>> {
+    let Some(mut run) = runs::find_open(&**tx, owner.id).await? else { return Ok(None) };
+    let online = app.hub.since(owner.id).await?.is_some();
+    match end_of(app, &run, last_seen(&run, owner, online, now), now) {
+        Some((at, reason)) => finish(app, tx, &mut run, at, reason).await.map(|()| None),
+        None => Ok(Some(run)),
     }
-    Ok(Some(run))
 }
 
-/// When something must be written next: at the end of the phase; an open-ended run is looked after in between.
+/// When somebody must look at it next: at the end of the phase, and at an open end, paused or not, in between.
 pub(super) fn next_due(run: &Run, now: Millis) -> Option<Millis> {
-    if run.row.paused_at.is_some() || run.row.ended_at.is_some() {
+    if run.row.ended_at.is_some() {
         return None;
     }
     let look = (run.row.total_time == 0).then(|| clock::after(now, LOOK));
@@ -119,39 +120,41 @@ pub async fn sweep(app: App, stop: CancellationToken) {
     }
 }
 
-/// Comes by once; answers how many runs were looked at. Those whose phase has ended are written in one transaction;
-/// those that end are told in one of their own each, because telling locks a room.
+/// Comes by once; answers how many runs were looked at. Those whose phase has ended are written together, with few
+/// statements for all of them; those that end are told in a transaction of their own each, because telling locks a room.
 pub async fn sweep_once(app: &App) -> Result<u64> {
     let now = app.clock.now();
     let accounts = runs::due(&*app.db, now, BATCH).await?;
     if accounts.is_empty() {
         return Ok(0);
     }
-    let mut ending = Vec::new();
-    let mut stretches = Vec::new();
     let tx = app.db.begin().await?;
-    let mut locked: Vec<_> = people::lock(&tx, accounts.iter().copied()).await?.into_values().collect();
-    locked.sort_unstable_by_key(|account| account.id);
-    for account in locked {
-        let Some(mut run) = runs::find_open(&*tx, account.id).await? else { continue };
-        if run.row.due_at.is_none_or(|due| due > now) {
-            continue;
-        }
-        let last_seen = last_seen(app, &run, account.seen_at, now).await?;
-        if ends(&run, last_seen, now).is_some() {
-            ending.push(account.id);
+    let owners = people::lock(&tx, accounts.iter().copied()).await?;
+    let mut due = runs::list_open(&*tx, owners.keys().copied()).await?;
+    due.retain(|run| run.row.due_at.is_some_and(|at| at <= now));
+    let ids: Vec<_> = due.iter().map(|run| run.row.account_id).collect();
+    let online = app.hub.broker().online(&ids).await?;
+    let seats = rooms::seats_of(&*tx, ids).await?;
+    let (mut ending, mut written, mut stretches) = (Vec::new(), Vec::with_capacity(due.len()), Vec::new());
+    for (mut run, online) in due.into_iter().zip(online) {
+        let id = run.row.account_id;
+        let Some(owner) = owners.get(&id) else { continue };
+        let last_seen = last_seen(&run, owner, online.is_some(), now);
+        if end_of(app, &run, last_seen, now).is_some() {
+            ending.push(id);
             continue;
         }
         // While nobody is there, an open-ended run may yet end where they went.
         let horizon =
             if run.row.total_time == 0 { now.min(clock::after(last_seen, app.config.presence.grace)) } else { now };
         let upto = last_phase_end(&run.timeline, horizon);
-        stretches.extend(unwritten(&tx, &run, upto).await?);
+        stretches.extend(unwritten(&run, seats.get(&id).copied(), upto));
         run.row.settled_to = run.row.settled_to.max(upto);
         run.row.seen_at = run.row.seen_at.max(last_seen);
         run.row.due_at = next_due(&run, now);
-        store::update_run(&tx, run.row).await?;
+        written.push(run.row);
     }
+    store::update_settled(&tx, &written).await?;
     study::record(&tx, &app.zone, &stretches).await?;
     tx.commit_quietly().await?;
     for account in ending {
@@ -161,31 +164,27 @@ pub async fn sweep_once(app: &App) -> Result<u64> {
 }
 
 /// When the owner was last known to be there.
-async fn last_seen(app: &App, run: &Run, seen_at: Option<Millis>, now: Millis) -> Result<Millis> {
-    let online = app.hub.since(run.row.account_id).await?.is_some();
-    Ok(if online { now } else { seen_at.map_or(run.row.seen_at, |seen| seen.max(run.row.seen_at)) })
+fn last_seen(run: &Run, owner: &account::Model, online: bool, now: Millis) -> Millis {
+    if online { now } else { owner.seen_at.map_or(run.row.seen_at, |seen| seen.max(run.row.seen_at)) }
 }
 
-/// Whether the run ends by itself: its plan is fulfilled, or it has no end and nobody was there for long.
-fn ends(run: &Run, last_seen: Millis, now: Millis) -> Option<StopReason> {
-    if let Standing::Ended { .. } = run.timeline.at(now) {
-        return Some(StopReason::Completed);
+/// How the run has ended by itself: its plan is fulfilled, or it has no end and nobody was there for long. Then it ended
+/// where they went, whoever finds that out and however late.
+fn end_of(app: &App, run: &Run, last_seen: Millis, now: Millis) -> Option<(Millis, StopReason)> {
+    if let Standing::Ended { at, .. } = run.timeline.at(now) {
+        return Some((at, StopReason::Completed));
     }
     let abandoned = run.row.total_time == 0 && clock::after(last_seen, ABANDONED) <= now;
-    abandoned.then_some(StopReason::Abandoned)
+    let at = clock::after(last_seen, app.config.presence.grace).min(now).max(run.last_instant());
+    abandoned.then_some((at, StopReason::Abandoned))
 }
 
 async fn end(app: &App, who: AccountId, now: Millis) -> Result<()> {
     let tx = app.db.begin().await?;
-    let account = people::lock_one(&tx, who).await?;
-    if let Some(mut run) = complete(app, &tx, who, now).await? {
-        let last_seen = last_seen(app, &run, account.seen_at, now).await?;
-        if ends(&run, last_seen, now).is_some() {
-            let at = clock::after(last_seen, app.config.presence.grace).min(now).max(run.row.settled_to);
-            finish(app, &tx, &mut run, at, StopReason::Abandoned).await?;
-        }
-    }
+    let owner = people::lock_one(&tx, who).await?;
+    let open = complete(app, &tx, &owner, now).await?;
     tx.commit().await?;
-    super::tell_friends(app, who, runs::State::Idle).await;
+    let state = open.map_or(State::Idle, |run| run.state(now));
+    super::tell_friends(app, who, state).await;
     Ok(())
 }

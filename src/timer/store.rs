@@ -3,8 +3,10 @@
 use entity::{AccountId, Millis, RunId, pause, plan, run};
 use plan::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
-    sea_query::Expr, sea_query::OnConflict,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::{Expr, ExprTrait, OnConflict, Query, TableRef, Value, ValueTuple},
 };
 
 use crate::{
@@ -65,6 +67,28 @@ pub(super) async fn insert_run(tx: &Tx, account: AccountId, plan: Plan, now: Mil
 pub(super) async fn update_run(tx: &Tx, run: run::Model) -> Result<()> {
     let row = run.into_active_model().reset_all();
     run::Entity::update(row).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+/// How far many runs are written, in one statement.
+pub(super) async fn update_settled(tx: &Tx, runs: &[run::Model]) -> Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let rows = runs.iter().map(|run| {
+        let due = run.due_at.map(|at| at.0);
+        [Value::from(run.id.0), run.settled_to.0.into(), run.seen_at.0.into(), due.into()].into()
+    });
+    // Both databases name the columns of a list of values so.
+    let update = Query::update()
+        .table(run::Entity)
+        .from(TableRef::ValuesList(rows.map(ValueTuple::Many).collect(), "settled".into()))
+        .value(run::Column::SettledTo, Expr::col(("settled", "column2")))
+        .value(run::Column::SeenAt, Expr::col(("settled", "column3")))
+        .value(run::Column::DueAt, Expr::col(("settled", "column4")))
+        .and_where(Expr::col((run::Entity, run::Column::Id)).equals(("settled", "column1")))
+        .to_owned();
+    tx.execute(&update).await?;
     Ok(())
 }
 

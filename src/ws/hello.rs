@@ -23,7 +23,7 @@ use crate::{
             ops::Since,
         },
     },
-    rooms,
+    rooms, timer,
 };
 
 #[derive(Serialize)]
@@ -57,6 +57,8 @@ impl Connection {
         app.auth.check_session(self.caller.account, self.caller.session).await?;
         let own = Channel::User(self.caller.account);
         app.hub.subscribe(&self.outlet, own).await?;
+        // Before anybody is online: afterwards nobody could tell that a timer was left alone until now.
+        timer::sighted(&app, self.caller.account).await?;
         presence::connected(&app, &self.outlet).await?;
         let account = people::get(&*app.db, self.caller.account).await?;
         let (user, room, channels, missed) = loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use entity::segment;
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::{Value, json};
-use solgik::timer::settle;
+use solgik::{clock, timer::settle};
 
 use crate::support::{Person, TestApp};
 
@@ -163,6 +163,29 @@ async fn a_friend_sees_what_one_does() {
     assert_eq!((&state["d"]["user"], &state["d"]["state"]), (&json!(sumi.id), &json!("studying")));
     let friends = hana.get("/accounts/friend/").await.ok();
     assert_eq!(friends["friends"][0]["current_state"], 2);
+
+    // Phases ring for friends too, without a place, whether they came before the timer or after it.
+    let mut late = hana.connect().await;
+    late.hello().await;
+    for (minutes, expected) in [(25, "break"), (5, "studying")] {
+        app.app.clock.advance(minutes * MINUTE);
+        for socket in [&mut socket, &mut late] {
+            let state = socket.expect("friend.state").await;
+            assert_eq!((&state["d"]["user"], &state["d"]["state"]), (&json!(sumi.id), &json!(expected)));
+            assert!(state.get("off").is_none() && state["eid"].is_string(), "{state}");
+        }
+    }
+    // Whoever befriends a person at their timer hears it as well; whoever parts doesn't.
+    let mira = app.person("미라").await;
+    let mut new = mira.connect().await;
+    new.hello().await;
+    sumi.befriend(&mira).await;
+    new.expect("friend.accepted").await;
+    hana.delete(&format!("/accounts/friend/{}/", sumi.id)).await.ok();
+    socket.expect("friend.removed").await;
+    app.app.clock.advance(25 * MINUTE);
+    assert_eq!(new.expect("friend.state").await["d"]["state"], "break");
+    socket.expect_silence().await;
     app.stop().await;
 }
 
@@ -181,6 +204,56 @@ async fn an_open_end_without_anybody_there_ends_where_they_went() {
     let found = swept(&app).await;
     assert_eq!(found, [(0, 1800, 30)]);
     app.stop().await;
+}
+
+/// How whoever comes first finds a run that was left alone.
+const FINDERS: [&str; 4] = ["sweeper", "socket", "question", "command"];
+
+#[tokio::test]
+async fn an_open_end_that_was_left_ends_at_the_same_instant_whoever_comes_first() {
+    for paused in [false, true] {
+        for finder in FINDERS {
+            let app = TestApp::start().await;
+            let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
+            sumi.befriend(&hana).await;
+            let run = command(&sumi, "start", plan(0, 0, 0)).await["run"].clone();
+            app.app.clock.advance(10 * MINUTE);
+            if paused {
+                command(&sumi, "pause", json!({})).await;
+            } else {
+                sumi.get("/accounts/timer/").await.ok();
+            }
+            let left = app.app.clock.now();
+            // Nobody comes by for long, as if the service had been down.
+            app.app.clock.advance(Duration::from_secs(3 * 3600));
+            let mut friend = hana.connect().await;
+            friend.hello().await;
+            match finder {
+                "sweeper" => {
+                    settle::sweep_once(&app.app).await.unwrap();
+                }
+                "socket" => {
+                    let mut socket = sumi.connect().await;
+                    assert!(socket.hello().await["run"].is_null());
+                }
+                "question" => assert!(sumi.get("/accounts/timer/").await.ok()["run"].is_null()),
+                _ => {
+                    let stop = sumi.post("/accounts/timer/stop/", json!({"run": run["id"]})).await.ok();
+                    assert_eq!(stop["run"]["id"], run["id"]);
+                }
+            }
+            let grace = app.app.config.presence.grace;
+            let stored = entity::run::Entity::find().one(&*app.app.db).await.unwrap().unwrap();
+            let after = stored.ended_at.unwrap().0 - clock::after(left, grace).0;
+            assert_eq!(stored.end_reason.as_deref(), Some("abandoned"), "{finder}, paused: {paused}");
+            // The last sight was some milliseconds before it was answered.
+            assert!((-2000..=0).contains(&after), "{finder}, paused: {paused}: {after} ms");
+            let worked = 600 + if paused { 0 } else { grace.as_secs().cast_signed() };
+            let seconds: i64 = lines(&app).await.iter().map(|(_, seconds, _)| seconds).sum();
+            assert!((worked - 1..=worked + 2).contains(&seconds), "{finder}: {seconds} s instead of {worked} s");
+            app.stop().await;
+        }
+    }
 }
 
 #[tokio::test]

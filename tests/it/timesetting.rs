@@ -4,7 +4,10 @@ use entity::AccountId;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use solgik::timer::{self, PlanView};
+use solgik::{
+    people,
+    timer::{self, PlanView},
+};
 
 use crate::support::{Person, Reply, TestApp};
 
@@ -190,8 +193,10 @@ async fn others_find_and_remove_a_plan() {
     let expected = PlanView { total_time: 120, work_time: 25, break_time: 5 };
     assert_eq!(timer::find_plan(&*app.app.db, account).await.unwrap(), Some(expected));
     let tx = app.app.db.begin().await.unwrap();
-    timer::remove_in(&app.app, &tx, account, app.app.clock.now()).await.unwrap();
-    timer::remove_in(&app.app, &tx, account, app.app.clock.now()).await.unwrap();
+    let owner = people::get(&*tx, account).await.unwrap();
+    for _ in 0..2 {
+        timer::remove_in(&app.app, &tx, &owner, app.app.clock.now()).await.unwrap();
+    }
     tx.commit().await.unwrap();
     assert_eq!(timer::find_plan(&*app.app.db, account).await.unwrap(), None);
     app.stop().await;
