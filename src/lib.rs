@@ -2,7 +2,7 @@
 //!
 //! # The map, in reading order
 //! ```text
-//! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, outbox, mail }
+//! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, grams, outbox, mail }
 //!      → { config, error, clock, locale, telemetry } → entity
 //! ```
 //! Beside the server, `loadtest` is one of its clients and knows the wire alone.
@@ -44,6 +44,7 @@ pub mod locale;
 pub mod telemetry;
 
 pub mod db;
+pub mod grams;
 pub mod mail;
 pub mod outbox;
 

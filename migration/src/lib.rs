@@ -8,6 +8,8 @@ pub use sea_orm_migration::{MigrationName, MigrationStatus, MigratorTrait, seaql
 mod m20261123_000001_foundation;
 mod m20261123_000002_time;
 mod m20261125_000001_left_runs;
+mod m20261125_000002_grams;
+mod m20261125_000003_headcount;
 mod table;
 
 /// Every step in order.
@@ -21,6 +23,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_foundation::Migration),
             Box::new(m20261123_000002_time::Migration),
             Box::new(m20261125_000001_left_runs::Migration),
+            Box::new(m20261125_000002_grams::Migration),
+            Box::new(m20261125_000003_headcount::Migration),
         ]
     }
 }

@@ -58,13 +58,13 @@ async fn erase(app: &App, tx: &Tx, account: &account::Model, now: Millis) -> Res
     let room = rooms::leave_in(tx, id, ExitReason::Deleted, now).await?;
     friends::remove_all_in(tx, id, now).await?;
     timer::remove_in(app, tx, account, now).await?;
-    study::set_listed(tx, id, false).await?;
+    study::count_out(tx, account).await?;
     product_keys::release_in(tx, id).await?;
     sessions::end(tx, id, Which::All).await?;
     store::delete_resets(tx, id).await?;
     if let Some(email) = &account.email {
         mail::withdraw(tx, email).await?;
     }
-    store::anonymise(tx, id, now).await?;
+    store::anonymise(tx, account, now).await?;
     Ok(room)
 }

@@ -67,6 +67,11 @@ pub async fn create(app: &App, new: NewAccount) -> Result<account::Model> {
     Ok(account)
 }
 
+/// Accounts that were written in bulk can be found, and count.
+pub async fn enter(tx: &Tx, accounts: &[account::Model]) -> Result<()> {
+    store::enter(tx, accounts).await
+}
+
 /// The living account that signs in with `email`.
 pub async fn find_by_email(app: &App, email: &str) -> Result<Option<account::Model>> {
     store::find(&*app.db, &email::key(email)).await

@@ -10,7 +10,7 @@ use super::store;
 use crate::{
     app::App,
     error::{ErrorCode, Result},
-    friends,
+    friends, grams,
     people::{self, Closeness, PublicView, search_name},
     rooms,
     runs::{self, Standings},
@@ -137,8 +137,9 @@ impl Circle {
 pub async fn update(app: &App, id: AccountId, change: Change) -> Result<ProfileView> {
     let tx = app.db.begin().await?;
     let before = people::lock(&tx, [id]).await?.remove(&id).ok_or(ErrorCode::SessionEnded)?;
-    let was_hidden = before.hidden;
+    let (was_hidden, was_named) = (before.hidden, before.search_name.clone());
     let after = store::update(&tx, apply(before, change)).await?;
+    grams::PEOPLE.update(&tx, id.0, &was_named, &after.search_name).await?;
     if after.hidden != was_hidden {
         study::set_listed(&tx, id, !after.hidden).await?;
     }

@@ -3,6 +3,7 @@
 //! Promises that an unknown value is refused instead of guessed at. Who stands where on a board is study's to say.
 
 use entity::{AccountId, account};
+use sea_orm::{ColumnTrait, sea_query::IntoCondition};
 use serde::Serialize;
 
 use super::{profile::Circle, store};
@@ -149,7 +150,11 @@ async fn board(
     keyword: Option<&str>,
     page: Page,
 ) -> Result<Paged<RowView, BesideView>> {
-    let read = study::board::read(app, asked, keyword.map(store::named), &page).await?;
+    let filter = match keyword {
+        Some(keyword) => Some(account::Column::Id.in_subquery(store::named(&*app.db, keyword).await?).into_condition()),
+        None => None,
+    };
+    let read = study::board::read(app, asked, filter, &page).await?;
     let (above, below) = &read.neighbours;
     let everybody = [&read.rows, above, below].into_iter().flatten().chain([&read.me]);
     let people = people::list(&*app.db, everybody.map(|place| place.account)).await?;

@@ -3,9 +3,9 @@
 use entity::{AccountId, Millis, account, password_reset};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select,
-    sea_query::{LikeExpr, OnConflict},
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+    sea_query::{OnConflict, Order as Direction, SelectStatement},
 };
 
 use super::{
@@ -15,8 +15,14 @@ use super::{
 use crate::{
     db::{self, Tx},
     error::{Error, ErrorCode, Result},
+    grams,
     http::page::Page,
     people::search_name,
+    study::{
+        self,
+        buckets::first_id,
+        tally::{self, Group},
+    },
 };
 
 /// A new account; the database refuses an e-mail that is taken.
@@ -40,10 +46,18 @@ pub(super) async fn insert(tx: &Tx, new: &NewAccount, password_hash: String, now
         ..Default::default()
     };
     let inserted = account::Entity::insert(row).exec_with_returning(&**tx).await;
-    inserted.map_err(|error| match db::unique(error, ErrorCode::EmailTaken) {
+    let account = inserted.map_err(|error| match db::unique(error, ErrorCode::EmailTaken) {
         Error::Refused(refusal) if refusal.code == ErrorCode::EmailTaken => Error::field("email", refusal.code),
         other => other,
-    })
+    })?;
+    enter(tx, [&account]).await?;
+    Ok(account)
+}
+
+/// New accounts can be found, and count.
+pub(super) async fn enter(tx: &Tx, accounts: impl IntoIterator<Item = &account::Model> + Clone) -> Result<()> {
+    study::count_in(tx, accounts.clone().into_iter().map(|account| account.id)).await?;
+    grams::PEOPLE.insert(tx, accounts.into_iter().map(|account| (account.id.0, account.search_name.as_str()))).await
 }
 
 /// The living account with this e-mail, in the form in which e-mails are compared.
@@ -63,9 +77,10 @@ pub(super) async fn update_password(tx: &Tx, account: account::Model, password_h
 }
 
 /// Leaves nothing of the person in the row. A birth date can't be null and a real one would lie: it becomes empty.
-pub(super) async fn anonymise(tx: &Tx, id: AccountId, now: Millis) -> Result<()> {
+pub(super) async fn anonymise(tx: &Tx, account: &account::Model, now: Millis) -> Result<()> {
+    grams::PEOPLE.update(tx, account.id.0, &account.search_name, "").await?;
     let change = account::ActiveModel {
-        id: Set(id),
+        id: Set(account.id),
         email: Set(None),
         email_key: Set(None),
         password_hash: Set(None),
@@ -90,29 +105,54 @@ pub(super) async fn list(
     search: &Search,
     page: &Page,
 ) -> Result<(Vec<account::Model>, u64)> {
-    let found = matching(search);
-    let total = found.clone().count(connection).await?;
-    let ordered = match search.order {
-        Order::Name => found.order_by_asc(account::Column::SearchName),
+    let living = account::Entity::find().filter(account::Column::DeletedAt.is_null());
+    match (&search.keyword, search.order) {
+        (Some(keyword), Order::Name) => {
+            let hits = named(connection, keyword).await?;
+            let total = grams::count_up_to(connection, hits.clone(), grams::MOST).await?;
+            let found = living.filter(account::Column::Id.in_subquery(hits));
+            Ok((by_name(found, page).all(connection).await?, total))
+        }
         // Boards are read by study, in their own order.
-        Order::Point(..) | Order::Id => found,
-    };
-    let rows = ordered.order_by_asc(account::Column::Id).offset(page.offset()).limit(page.limit());
-    Ok((rows.all(connection).await?, total))
-}
-
-fn matching(search: &Search) -> Select<account::Entity> {
-    let mut found = account::Entity::find().filter(account::Column::DeletedAt.is_null());
-    if let Some(keyword) = &search.keyword {
-        found = found.filter(named(keyword));
+        (Some(keyword), Order::Id | Order::Point(..)) => {
+            let hits = named(connection, keyword).await?;
+            let (ids, total) = grams::page(connection, hits, Direction::Asc, page).await?;
+            let rows = living.filter(account::Column::Id.is_in(ids)).order_by_asc(account::Column::Id);
+            Ok((rows.all(connection).await?, total))
+        }
+        (None, order) => {
+            let blocks = tally::blocks(connection, Group::Living).await?;
+            let total = u64::try_from(blocks.total()).unwrap_or(0);
+            if order == Order::Name {
+                return Ok((by_name(living, page).all(connection).await?, total));
+            }
+            let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+            let Some((block, before)) = blocks.locate(offset) else { return Ok((Vec::new(), total)) };
+            let rows = living
+                .filter(account::Column::Id.gte(first_id(block)))
+                .order_by_asc(account::Column::Id)
+                .offset(u64::try_from(offset - before).unwrap_or(0))
+                .limit(page.limit());
+            Ok((rows.all(connection).await?, total))
+        }
     }
-    found
 }
 
-/// Those whose name has `keyword` in it, or whose e-mail it is.
-pub(super) fn named(keyword: &str) -> Condition {
-    let pattern = LikeExpr::new(db::like_contains(keyword)).escape('\\');
-    Condition::any().add(account::Column::SearchName.like(pattern)).add(account::Column::EmailKey.eq(keyword))
+fn by_name(found: Select<account::Entity>, page: &Page) -> Select<account::Entity> {
+    found
+        .order_by_asc(account::Column::SearchName)
+        .order_by_asc(account::Column::Id)
+        .offset(page.offset())
+        .limit(page.limit())
+}
+
+/// The ids of those whose name has `keyword` in it, or whose e-mail it is.
+pub(super) async fn named(connection: &impl ConnectionTrait, keyword: &str) -> Result<SelectStatement> {
+    let hits = grams::PEOPLE.hits(connection, keyword).await?;
+    Ok(match find(connection, keyword).await? {
+        Some(holder) => grams::with(hits, holder.id.0),
+        None => hits,
+    })
 }
 
 /// The account's one live reset: an older one dies.

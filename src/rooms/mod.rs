@@ -141,13 +141,13 @@ pub async fn tell(app: &App, room: RoomId) {
 pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -> Result<Option<RoomId>> {
     let Some(seat) = store::find_membership(&**tx, who).await? else { return Ok(None) };
     let room = seat.room_id;
-    store::lock_room(tx, room).await?;
+    let locked = store::lock_room(tx, room).await?;
     store::delete_membership(tx, who).await?;
     let exited = Event::RoomExited { user: who.0, at: at.0, reason };
     outbox::say(tx, Channel::Room(room), at, &exited).await?;
     outbox::say(tx, Channel::User(who), at, &Event::RoomMoved { room: None }).await?;
     if store::count_members(&**tx, room).await? == 0 {
-        store::update_closed(tx, room, at).await?;
+        store::update_closed(tx, &locked, at).await?;
         outbox::say(tx, Channel::Room(room), at, &Event::RoomClosed { room: room.0 }).await?;
     }
     Ok(Some(room))

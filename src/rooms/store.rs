@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, RoomId, account, membership, room};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
-    sea_query::{Expr, LikeExpr},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::{Expr, Order},
 };
 
 use crate::{
     db::{self, Tx},
     error::{ErrorCode, Result},
+    grams,
     http::page::Page,
     people,
 };
@@ -42,15 +42,15 @@ pub(super) async fn list_rooms(
     connection: &impl ConnectionTrait,
     keyword: Option<&str>,
     page: &Page,
-) -> Result<(Vec<room::Model>, u64), DbErr> {
-    let mut query = open();
-    if let Some(keyword) = keyword {
-        let like = LikeExpr::new(db::like_contains(&keyword.to_lowercase())).escape('\\');
-        query = query.filter(Expr::col(room::Column::SearchName).like(like));
-    }
-    let total = query.clone().count(connection).await?;
-    let rooms = query.order_by_desc(room::Column::Id).offset(page.offset()).limit(page.limit()).all(connection).await?;
-    Ok((rooms, total))
+) -> Result<(Vec<room::Model>, u64)> {
+    let newest = open().order_by_desc(room::Column::Id);
+    let Some(keyword) = keyword else {
+        let total = open().count(connection).await?;
+        return Ok((newest.offset(page.offset()).limit(page.limit()).all(connection).await?, total));
+    };
+    let hits = grams::ROOMS.hits(connection, &keyword.to_lowercase()).await?;
+    let (ids, total) = grams::page(connection, hits, Order::Desc, page).await?;
+    Ok((newest.filter(room::Column::Id.is_in(ids)).all(connection).await?, total))
 }
 
 pub(super) async fn insert_room(
@@ -59,7 +59,7 @@ pub(super) async fn insert_room(
     description: String,
     password_hash: Option<String>,
     at: Millis,
-) -> Result<room::Model, DbErr> {
+) -> Result<room::Model> {
     let row = room::ActiveModel {
         search_name: Set(name.to_lowercase()),
         name: Set(name),
@@ -68,16 +68,19 @@ pub(super) async fn insert_room(
         created_at: Set(at),
         ..Default::default()
     };
-    room::Entity::insert(row).exec_with_returning(&**tx).await
+    let room = room::Entity::insert(row).exec_with_returning(&**tx).await?;
+    grams::ROOMS.insert(tx, [(room.id.0, room.search_name.as_str())]).await?;
+    Ok(room)
 }
 
-pub(super) async fn update_closed(tx: &Tx, id: RoomId, at: Millis) -> Result<(), DbErr> {
+/// A closed room is history: nobody finds it any more.
+pub(super) async fn update_closed(tx: &Tx, room: &room::Model, at: Millis) -> Result<()> {
     room::Entity::update_many()
         .col_expr(room::Column::ClosedAt, Expr::value(at.0))
-        .filter(room::Column::Id.eq(id))
+        .filter(room::Column::Id.eq(room.id))
         .exec(&**tx)
         .await?;
-    Ok(())
+    grams::ROOMS.update(tx, room.id.0, &room.search_name, "").await
 }
 
 pub(super) async fn find_membership(

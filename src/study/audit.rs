@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::{
     add_scores, store,
-    tally::{self, Changes},
+    tally::{self, Changes, Group},
     totals::{Days, Scores, Sum, Window, capped, scores_of},
 };
 use crate::{
@@ -103,10 +103,11 @@ pub async fn rebuild(db: &Db) -> Result<()> {
     tx.commit_quietly().await
 }
 
-/// Nobody changes a score until `tx` ends. SQLite's one writer is `tx` already.
+/// Nobody comes, goes or changes a score until `tx` ends. SQLite's one writer is `tx` already.
 async fn stop_scores(tx: &Tx) -> Result<()> {
     if is_postgres(&**tx) {
-        tx.execute_unprepared("LOCK TABLE score IN SHARE ROW EXCLUSIVE MODE").await?;
+        // In the order in which everybody else takes their locks.
+        tx.execute_unprepared("LOCK TABLE account, score IN SHARE ROW EXCLUSIVE MODE").await?;
     }
     Ok(())
 }
@@ -206,7 +207,7 @@ fn keys<K: Copy + Ord, V>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> BTreeSet<K>
     a.keys().chain(b.keys()).copied().collect()
 }
 
-/// What stands on the boards, counted one by one.
+/// What stands on the boards, and who is there, counted one by one.
 async fn counted(tx: &Tx) -> Result<Changes> {
     let rows = score::Entity::find()
         .select_only()
@@ -222,6 +223,38 @@ async fn counted(tx: &Tx) -> Result<Changes> {
     let mut counted = Changes::default();
     for (period, first_day, points, accounts) in rows {
         counted.standing((period, first_day), points, accounts);
+    }
+    let block = |id: &str| Expr::cust(format!("CAST({id} / 1024 AS INTEGER)"));
+    let scorers = score::Entity::find()
+        .select_only()
+        .columns([score::Column::Period, score::Column::FirstDay])
+        .column_as(block("account_id"), "block")
+        .column_as(Expr::col(score::Column::AccountId).count(), "accounts")
+        .filter(Expr::cust("listed AND points > 0"))
+        .group_by(score::Column::Period)
+        .group_by(score::Column::FirstDay)
+        .group_by(block("account_id"))
+        .into_tuple::<(i16, i32, i32, i64)>()
+        .all(&**tx)
+        .await?;
+    for (period, first_day, block, accounts) in scorers {
+        counted.belonging(block, Group::Scorers((period, first_day)), accounts);
+    }
+    for (group, belongs) in
+        [(Group::Living, "deleted_at IS NULL"), (Group::Listed, "NOT hidden AND deleted_at IS NULL")]
+    {
+        let rows = account::Entity::find()
+            .select_only()
+            .column_as(block("id"), "block")
+            .column_as(Expr::col(account::Column::Id).count(), "accounts")
+            .filter(Expr::cust(belongs))
+            .group_by(block("id"))
+            .into_tuple::<(i32, i64)>()
+            .all(&**tx)
+            .await?;
+        for (block, accounts) in rows {
+            counted.belonging(block, group, accounts);
+        }
     }
     Ok(counted)
 }

@@ -5,16 +5,17 @@
 //! listed, and the board's index doesn't hold them. Who has no points comes after all who have, by id, and shares the
 //! rank behind them. Neighbours are people with points: behind those everybody is next to everybody.
 //!
-//! The board of everyone is read by its index, beginning in the bucket where the page lies; a rank is a sum over
-//! buckets and a count within one. Friends and a room are few: theirs is sorted here.
+//! The board of everyone is read by its index, beginning in the bucket where the page lies, and those without points by
+//! id, beginning in the block where it lies; a rank is a sum over buckets and a count within one. Friends and a room are few: theirs is sorted here.
 
 use entity::{AccountId, Millis};
 use sea_orm::{AccessMode, Condition, DatabaseTransaction, IsolationLevel, TransactionOptions, TransactionTrait};
 
 use super::{
     board_store as store,
-    buckets::{Tally, bucket_of},
-    period, tally,
+    buckets::{Blocks, Tally, bucket_of},
+    period,
+    tally::{self, Group},
     totals::Window,
 };
 use crate::{app::App, db::is_postgres, error::Result, friends, http::page::Page, people, rooms, study::Period};
@@ -129,7 +130,10 @@ async fn everyone(
 ) -> Result<Board> {
     let board = Everyone { tx, window, tally: tally::read(tx, window).await? };
     let (rows, total) = match filter {
-        None => (board.rows(page).await?, store::count_listed(tx).await?),
+        None => {
+            let listed = tally::blocks(tx, Group::Listed).await?;
+            (board.rows(page, &listed).await?, unsigned(listed.total()))
+        }
         Some(filter) => {
             let (rows, total) = store::list_filtered(tx, window, filter, page).await?;
             (board.ranked(rows).await?, total)
@@ -143,7 +147,7 @@ async fn everyone(
 }
 
 impl Everyone<'_> {
-    async fn rows(&self, page: &Page) -> Result<Vec<Place>> {
+    async fn rows(&self, page: &Page, listed: &Blocks) -> Result<Vec<Place>> {
         let (offset, limit) = (signed(page.offset()), page.limit());
         let mut scored = match self.tally.locate(offset) {
             Some((bucket, above)) => {
@@ -153,8 +157,12 @@ impl Everyone<'_> {
         };
         let rest = limit - (scored.len() as u64).min(limit);
         if rest > 0 {
-            let skip = unsigned(offset - self.tally.total());
-            scored.extend(store::list_without(self.tx, self.window, skip, rest).await?);
+            let skip = (offset - self.tally.total()).max(0);
+            let others = listed.clone().without(&tally::blocks(self.tx, Group::Scorers(self.window)).await?);
+            if let Some((block, before)) = others.locate(skip) {
+                let skip = unsigned(skip - before);
+                scored.extend(store::list_without(self.tx, self.window, block, skip, rest).await?);
+            }
         }
         self.placed(scored, offset).await
     }

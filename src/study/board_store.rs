@@ -7,7 +7,11 @@ use sea_orm::{
     sea_query::{Expr, Func, Order, Query, SelectStatement},
 };
 
-use super::{board::Scored, buckets::lowest, totals::Window};
+use super::{
+    board::Scored,
+    buckets::{first_id, lowest},
+    totals::Window,
+};
 use crate::{error::Result, http::page::Page};
 
 /// What the board's index holds of a window.
@@ -124,11 +128,6 @@ fn listed() -> Select<account::Entity> {
     account::Entity::find().filter(account::Column::DeletedAt.is_null()).filter(Expr::cust("NOT hidden"))
 }
 
-/// How many stand on the board of everyone, with points or without.
-pub(super) async fn count_listed(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
-    listed().count(connection).await
-}
-
 /// The points of the account at hand in `window`; null without any.
 fn points_of((period, first_day): Window) -> SelectStatement {
     Query::select()
@@ -140,10 +139,11 @@ fn points_of((period, first_day): Window) -> SelectStatement {
         .to_owned()
 }
 
-/// Those on the board who have no points, by id.
+/// Those on the board who have no points, by id, from the beginning of `block` and without the first `skip`.
 pub(super) async fn list_without(
     connection: &impl ConnectionTrait,
     window: Window,
+    block: i32,
     skip: u64,
     limit: u64,
 ) -> Result<Vec<Scored>, DbErr> {
@@ -151,6 +151,7 @@ pub(super) async fn list_without(
     let ids = listed()
         .select_only()
         .column(account::Column::Id)
+        .filter(account::Column::Id.gte(first_id(block)))
         .filter(Expr::exists(any).not())
         .order_by_asc(account::Column::Id)
         .offset(skip)

@@ -1,8 +1,10 @@
-//! Ranges of points, in which those on a board are counted.
+//! Ranges of points, in which those on a board are counted, and ranges of ids, in which everybody is.
 //!
 //! Promises that more points never fall into a lower bucket, that up to 255 points each number has a bucket of its own,
 //! and that above that a bucket spans less than one part in a hundred of its points: a board of a million has some two
 //! thousand buckets, and few people in each.
+
+use std::collections::BTreeMap;
 
 /// Buckets of each doubling of points, as a power of two.
 const FINENESS: u32 = 7;
@@ -55,9 +57,68 @@ impl Tally {
     }
 }
 
+/// Ids of one block, as a power of two.
+const BLOCK: u32 = 10;
+
+/// The block that an id lies in.
+pub fn block_of(id: i64) -> i32 {
+    i32::try_from(id >> BLOCK).unwrap_or(i32::MAX)
+}
+
+/// The first id of a block.
+pub fn first_id(block: i32) -> i64 {
+    i64::from(block) << BLOCK
+}
+
+/// How many are in which block of ids: where the millionth lies is found without counting a million.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocks(BTreeMap<i32, i64>);
+
+impl Blocks {
+    /// Of blocks, each once.
+    pub fn new(rows: impl IntoIterator<Item = (i32, i64)>) -> Self {
+        Self(rows.into_iter().collect())
+    }
+
+    /// Those of these who are not among `others`, all of whom are.
+    pub fn without(mut self, others: &Self) -> Self {
+        for (block, accounts) in &others.0 {
+            *self.0.entry(*block).or_default() -= accounts;
+        }
+        self
+    }
+
+    /// All of them.
+    pub fn total(&self) -> i64 {
+        self.0.values().sum()
+    }
+
+    /// The block in which the place `offset`, from 0, lies, and how many are in those before it.
+    pub fn locate(&self, offset: i64) -> Option<(i32, i64)> {
+        let mut before = 0;
+        for (block, accounts) in &self.0 {
+            if offset < before + accounts {
+                return Some((*block, before));
+            }
+            before += accounts;
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_among_the_others_is_found_in_its_block() {
+        let everybody = Blocks::new([(0, 1023), (1, 1024), (7, 3)]);
+        assert_eq!((block_of(1023), block_of(1024), first_id(1)), (0, 1, 1024));
+        let others = everybody.without(&Blocks::new([(0, 1000), (1, 1024)]));
+        assert_eq!(others.total(), 26);
+        let places = [0, 22, 23, 25, 26].map(|offset| others.locate(offset));
+        assert_eq!(places, [Some((0, 0)), Some((0, 0)), Some((7, 23)), Some((7, 23)), None]);
+    }
 
     #[test]
     fn buckets_partition_points_in_order() {

@@ -20,7 +20,7 @@ mod store;
 
 use std::{collections::HashMap, time::Duration};
 
-use entity::{AccountId, Millis, RunId, segment};
+use entity::{AccountId, Millis, RunId, account, segment};
 use jiff::tz::TimeZone;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
@@ -39,7 +39,7 @@ use ledger::Line;
 pub use ledger::Stretch;
 pub use period::Period;
 use store::Source;
-use tally::Changes;
+use tally::{Changes, Group};
 use totals::{Scores, Window, capped};
 
 /// How long after its end a run can be corrected.
@@ -96,20 +96,41 @@ async fn add_scores(tx: &Tx, scores: &Scores) -> Result<()> {
     for ((account, window), points, listed) in store::add_to_scores(tx, scores).await? {
         let added = scores.get(&(account, window)).copied().unwrap_or(0);
         if listed {
-            moved.moved(window, points - added, points);
+            moved.moved(account, window, points - added, points);
         }
     }
     tally::append(tx, &moved).await
 }
 
-/// Puts an account on boards, or takes it off them. `tx` holds its lock.
+/// Puts an account on boards that stands on none, or takes it off them. `tx` holds its lock.
 pub async fn set_listed(tx: &Tx, account: AccountId, listed: bool) -> Result<()> {
     let mut moved = Changes::default();
     for score in store::update_listed(tx, account, listed).await? {
         let (old, new) = if listed { (0, score.points) } else { (score.points, 0) };
-        moved.moved((score.period, score.first_day), old, new);
+        moved.moved(account, (score.period, score.first_day), old, new);
     }
+    moved.belongs(account, Group::Listed, if listed { 1 } else { -1 });
     tally::append(tx, &moved).await
+}
+
+/// New accounts are there, and stand on boards.
+pub async fn count_in(tx: &Tx, accounts: impl IntoIterator<Item = AccountId>) -> Result<()> {
+    let mut come = Changes::default();
+    for account in accounts {
+        come.belongs(account, Group::Living, 1);
+        come.belongs(account, Group::Listed, 1);
+    }
+    tally::append(tx, &come).await
+}
+
+/// An account goes, and leaves boards. `tx` holds its lock.
+pub async fn count_out(tx: &Tx, account: &account::Model) -> Result<()> {
+    if !account.hidden {
+        set_listed(tx, account.id, false).await?;
+    }
+    let mut gone = Changes::default();
+    gone.belongs(account.id, Group::Living, -1);
+    tally::append(tx, &gone).await
 }
 
 /// The points of an account in the windows of now.

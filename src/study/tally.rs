@@ -1,11 +1,11 @@
-//! How many stand in which bucket of a board, kept up without anybody waiting for anybody.
+//! How many stand in which bucket of a board, and how many people there are, kept up without anybody waiting for anybody.
 //!
 //! Promises that what is counted and what is still to be folded in, together, are what stands on the board, in every
 //! snapshot. A change appends a row of its own; [`keep`] folds such rows into the counts, and one instance is enough.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use entity::{tally, tally_change};
+use entity::{AccountId, tally, tally_change};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
@@ -14,7 +14,7 @@ use sea_orm::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    buckets::{Tally, bucket_of},
+    buckets::{Blocks, Tally, block_of, bucket_of},
     totals::Window,
 };
 use crate::{
@@ -32,19 +32,59 @@ const BATCH: u64 = 10_000;
 /// Rows of one statement, far below what SQLite binds.
 const ROWS: usize = 4000;
 
+/// What is counted by blocks of ids lies beside the boards, under numbers that no period has.
+const LIVING: Window = (16, 0);
+const LISTED: Window = (17, 0);
+
+/// Who has points in `window`, by blocks of ids.
+fn scorers((period, first_day): Window) -> Window {
+    (period + 8, first_day)
+}
+
+/// Groups of people that are counted by blocks of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Whose account is not deleted.
+    Living,
+    /// Who stand on boards, with points or without.
+    Listed,
+    /// Who have points in a window.
+    Scorers(Window),
+}
+
+impl Group {
+    fn window(self) -> Window {
+        match self {
+            Self::Living => LIVING,
+            Self::Listed => LISTED,
+            Self::Scorers(window) => scorers(window),
+        }
+    }
+}
+
 /// By how much buckets of windows change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes(BTreeMap<(Window, i32), i64>);
 
 impl Changes {
     /// One account goes from `old` to `new` points. None is on no board.
-    pub fn moved(&mut self, window: Window, old: i64, new: i64) {
-        let bucket = |points: i64| (points > 0).then(|| bucket_of(points));
-        for (bucket, change) in [(bucket(old), -1), (bucket(new), 1)] {
-            if let Some(bucket) = bucket {
-                self.add(window, bucket, change);
+    pub fn moved(&mut self, account: AccountId, window: Window, old: i64, new: i64) {
+        for (points, change) in [(old, -1), (new, 1)] {
+            if points > 0 {
+                self.add(window, bucket_of(points), change);
+                self.belongs(account, Group::Scorers(window), change);
             }
         }
+    }
+
+    /// One account belongs to `group` from now on, or, by -1, no longer.
+    pub fn belongs(&mut self, account: AccountId, group: Group, change: i64) {
+        self.add(group.window(), block_of(account.0), change);
+    }
+
+    /// `accounts` of `block` belong to `group`.
+    pub(super) fn belonging(&mut self, block: i32, group: Group, accounts: i64) {
+        self.add(group.window(), block, accounts);
     }
 
     /// `accounts` stand at `points`.
@@ -86,8 +126,18 @@ pub(super) async fn append(tx: &Tx, changes: &Changes) -> Result<()> {
     Ok(())
 }
 
-/// The tally of one window, with what is still to be folded in.
+/// The tally of one window.
 pub(super) async fn read(connection: &impl ConnectionTrait, window: Window) -> Result<Tally> {
+    Ok(Tally::new(rows(connection, window).await?))
+}
+
+/// Where the people of a group are.
+pub async fn blocks(connection: &impl ConnectionTrait, group: Group) -> Result<Blocks> {
+    Ok(Blocks::new(rows(connection, group.window()).await?))
+}
+
+/// What is counted in one window, with what is still to be folded in.
+async fn rows(connection: &impl ConnectionTrait, window: Window) -> Result<Vec<(i32, i64)>> {
     let (period, first_day) = window;
     let mut buckets: BTreeMap<i32, i64> = tally::Entity::find()
         .select_only()
@@ -111,7 +161,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait, window: Window) -> R
     for (bucket, change) in changes {
         *buckets.entry(bucket).or_default() += change;
     }
-    Ok(Tally::new(buckets.into_iter().filter(|(_, accounts)| *accounts != 0).collect()))
+    Ok(buckets.into_iter().filter(|(_, accounts)| *accounts != 0).collect())
 }
 
 /// All tallies, with what is still to be folded in.

@@ -28,6 +28,7 @@ mod crash;
 mod foundation;
 mod frames;
 mod friends;
+mod keywords;
 mod loadtest;
 mod operation;
 mod outlets;

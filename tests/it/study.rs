@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use entity::{AccountId, Millis, RunId, day_total, friendship, run, score, segment};
+use entity::{AccountId, Millis, RunId, account, day_total, friendship, run, score, segment};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use solgik::{
-    people,
+    accounts, people,
     study::{self, Stretch},
 };
 
@@ -221,6 +221,90 @@ async fn people_share_ranks_and_the_rest_follow() {
     people[0].get("/accounts/?order_by=point&scope=galaxy").await.refused(400, "invalid_choice");
     people[0].get("/accounts/?scope=friends").await.refused(400, "invalid_choice");
     verified(&app).await;
+    app.stop().await;
+}
+
+/// Somebody with an id that lies far from the others'.
+async fn far_away(app: &TestApp, id: i64) -> AccountId {
+    let row = account::ActiveModel {
+        id: Set(AccountId(id)),
+        last_name: Set("먼".into()),
+        first_name: Set(format!("사람{id}")),
+        search_name: Set(people::search_name("먼", &format!("사람{id}"))),
+        gender: Set(0),
+        birth_date: Set("2000-01-01".into()),
+        staff: Set(false),
+        hidden: Set(false),
+        epoch: Set(0),
+        created_at: Set(app.app.clock.now()),
+        ..Default::default()
+    };
+    let tx = app.app.db.begin().await.unwrap();
+    let row = account::Entity::insert(row).exec_with_returning(&*tx).await.unwrap();
+    accounts::enter(&tx, std::slice::from_ref(&row)).await.unwrap();
+    tx.commit_quietly().await.unwrap();
+    row.id
+}
+
+#[tokio::test]
+async fn lists_of_people_whose_ids_lie_far_apart_come_whole_page_by_page() {
+    let app = on_friday().await;
+    let (hana, sumi) = (app.person("하나").await, app.person("수미").await);
+    let mut far = Vec::new();
+    for id in [1023, 1024, 1025, 4096, 9_000_000, 9_000_001] {
+        far.push(far_away(&app, id).await);
+    }
+    let start = at("2027-01-29T01:00:00Z");
+    studied(&app, &sumi, start, 5 * MINUTE).await;
+    for (id, minutes) in [(far[1], 9), (far[4], 5)] {
+        let run = entity::run::ActiveModel {
+            account_id: Set(id),
+            total_time: Set(0),
+            work_time: Set(0),
+            break_time: Set(0),
+            started_at: Set(start),
+            ended_at: Set(Some(Millis(start.0 + HOUR))),
+            settled_to: Set(Millis(start.0 + HOUR)),
+            seen_at: Set(start),
+            ..Default::default()
+        };
+        let tx = app.app.db.begin().await.unwrap();
+        let run = entity::run::Entity::insert(run).exec_with_returning(&*tx).await.unwrap();
+        tx.commit_quietly().await.unwrap();
+        record(&app, &[Stretch { account: id, ..stretch(run.id, &sumi, start, minutes * MINUTE) }]).await;
+    }
+    // One hides with points, one without, and one goes.
+    let tx = app.app.db.begin().await.unwrap();
+    for id in [far[4], far[5]] {
+        tx.execute_unprepared(&format!("UPDATE account SET hidden = TRUE WHERE id = {}", id.0)).await.unwrap();
+        study::set_listed(&tx, id, false).await.unwrap();
+    }
+    tx.commit_quietly().await.unwrap();
+    accounts::deletion::delete(&app.app, far[2]).await.unwrap();
+
+    let board_rows = [
+        (far[1].0, 9, Some(1)),
+        (sumi.id, 5, Some(2)),
+        (hana.id, 0, Some(3)),
+        (far[0].0, 0, Some(3)),
+        (far[3].0, 0, Some(3)),
+    ];
+    let by_id: Vec<_> = [hana.id, sumi.id].into_iter().chain([0, 1, 3, 4, 5].map(|index| far[index].0)).collect();
+    for folded in [false, true] {
+        for limit in [1, 2, 3, 100] {
+            let mut rows = Vec::new();
+            let mut ids = Vec::new();
+            for page in 1..=8 {
+                rows.extend(board(&hana, &format!("period=week&_limit={limit}&_page={page}")).await);
+                let list = hana.get(&format!("/accounts/?_limit={limit}&_page={page}")).await;
+                assert_eq!(list.header("x-total-count"), "7");
+                ids.extend(list.ok().as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()));
+            }
+            assert_eq!((&rows[..], &ids), (&board_rows[..], &by_id), "{limit} a page, folded: {folded}");
+        }
+        verified(&app).await;
+        study::tally::fold(&app.app.db).await.unwrap();
+    }
     app.stop().await;
 }
 
@@ -438,6 +522,9 @@ async fn ledger_verify_finds_what_differs_and_rebuild_heals_it() {
         "UPDATE score SET listed = NOT listed",
         "INSERT INTO tally_change (period, first_day, bucket, change) VALUES (1, 7, 7, 7)",
         "INSERT INTO tally (period, first_day, bucket, accounts) VALUES (3, 0, 99, 1)",
+        "INSERT INTO tally_change (period, first_day, bucket, change) VALUES (16, 0, 0, 1)",
+        "DELETE FROM tally WHERE period = 17",
+        "DELETE FROM tally WHERE period = 11",
     ] {
         app.app.db.execute_unprepared(corruption).await.unwrap();
         let differs = solgik(&app, &["ledger", "verify"], "").await;

@@ -9,7 +9,7 @@ use std::{
 use solgik::error::ErrorCode;
 
 const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry"];
-const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http"];
+const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http", "grams"];
 const FEATURES: &[&str] = &["runs", "people", "product_keys", "friends", "rooms", "study", "timer", "accounts"];
 
 /// Who may import whom: a line names only modules of lines above it, so that no circle can be written down.
@@ -27,6 +27,8 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     // Sessions are rows, and which of them end is a word that instances tell each other.
     ("auth", &[FOUNDATION, &["db", "realtime"]]),
     ("http", &[FOUNDATION]),
+    // Whoever finds rows by a part of their name shows them in pages.
+    ("grams", &[FOUNDATION, &["db", "http"]]),
     ("app", &[FOUNDATION, PLATFORM]),
     // The postman needs rows, settings and the clock together: above the app, though a feature sees it as platform.
     ("mail", &[FOUNDATION, PLATFORM, &["app"]]),

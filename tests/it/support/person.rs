@@ -5,7 +5,7 @@ use std::ops::Deref;
 use entity::{AccountId, account};
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::json;
-use solgik::{app::App, auth::sessions, clock, people};
+use solgik::{accounts, app::App, auth::sessions, clock, people};
 
 use super::door::Door;
 
@@ -46,6 +46,7 @@ impl Person {
         };
         let tx = app.db.begin().await.unwrap();
         let account = account::Entity::insert(row).exec_with_returning(&*tx).await.unwrap();
+        accounts::enter(&tx, std::slice::from_ref(&account)).await.unwrap();
         tx.commit_quietly().await.unwrap();
         let token = sign_in(app, &account).await;
         Self::new(account.id, token, email, first_name, door)
