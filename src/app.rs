@@ -63,7 +63,8 @@ impl App {
             clock.clone(),
             metrics.clone(),
             Box::new(move |account, which| forget.forget(account, which)),
-        );
+        )
+        .await?;
         let throttle = Throttle::new(clock.clone(), config.limits.exempt_loopback);
         let zone = TimeZone::get(&config.board.zone)?;
         Ok(Self(Arc::new(Parts {

@@ -41,6 +41,9 @@ pub struct Flags {
     /// postgres://… or sqlite://… [default: SQLite in the data folder]
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
+    /// redis://…, to share everything with other instances [default: one instance alone]
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis_url: Option<String>,
     /// A file of settings, in TOML
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -74,6 +77,7 @@ sections! {
         server: Server,
         admin: Admin,
         database: Database,
+        broker: Broker,
         auth: Auth,
         accounts: Accounts,
         mail: Mail,
@@ -107,6 +111,13 @@ sections! {
         max_connections: u32,
         #[serde(rename = "acquire_secs", deserialize_with = "secs")]
         acquire: Duration,
+    }
+    /// What instances share.
+    Broker {
+        redis_url: Secret,
+        prefix: String,
+        #[serde(rename = "lease_secs", deserialize_with = "secs")]
+        lease: Duration,
     }
     /// Tokens and passwords.
     Auth {
@@ -339,6 +350,7 @@ impl Config {
             ("server.listen", flags.listen.map(|listen| listen.to_string())),
             ("data_dir", flags.data.as_ref().map(|dir| dir.to_string_lossy().into_owned())),
             ("database.url", flags.database_url.clone()),
+            ("broker.redis_url", flags.redis_url.clone()),
         ];
         for (key, value) in given {
             layers = layers.set_override_option(key, value)?;
@@ -368,6 +380,12 @@ impl Config {
         }
         if !cfg!(debug_assertions) && (self.faults.lose_one_in, self.faults.double_edge_one_in) != (0, 0) {
             bail!("faults: this build makes none on purpose");
+        }
+        if self.broker.lease < Duration::from_secs(1) {
+            bail!("broker.lease_secs: at least 1");
+        }
+        if self.broker.prefix.is_empty() || self.broker.prefix.contains(['{', '}', ':']) {
+            bail!("broker.prefix: a word without braces and colons");
         }
         if !self.auth.reset_link.contains("{uid}") || !self.auth.reset_link.contains("{token}") {
             bail!("auth.reset_link needs {{uid}} and {{token}}");

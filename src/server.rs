@@ -88,6 +88,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     outbox::drain(&app.db, &app.hub).await.context("relaying what was left unsaid")?;
     let tasks = TaskTracker::new();
     let after = CancellationToken::new();
+    tasks.spawn(app.hub.clone().run(after.clone()));
     tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), after.clone()));
     tasks.spawn(mail::deliver(app.clone(), after.clone()));
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));

@@ -67,6 +67,7 @@ async fn figures(app: &App) -> Result<String> {
         tracing::warn!(%error, "figures of the database are not to be had");
     }
     metrics.database_up.set(i64::from(answers.is_ok()));
+    metrics.broker_up.set(i64::from(app.hub.broker().check().await.is_ok()));
     if let Some(process) = Process::now() {
         metrics.look_at(&process);
     }

@@ -45,7 +45,7 @@ struct InstanceView {
 impl InstanceView {
     fn new(app: &App) -> Self {
         Self {
-            id: app.hub.instance().to_owned(),
+            id: app.hub.instance().to_string(),
             version: env!("CARGO_PKG_VERSION"),
             connections: app.hub.registry().len(),
             users: app.hub.registry().accounts(),
@@ -70,7 +70,7 @@ impl ConnectionView {
         let (queue_frames, queue_bytes) = outlet.queued();
         Self {
             id: outlet.id,
-            instance: app.hub.instance().to_owned(),
+            instance: app.hub.instance().to_string(),
             session: outlet.session.0,
             age_secs: outlet.age().as_secs(),
             queue_frames,
@@ -87,7 +87,7 @@ async fn instances(State(app): State<App>, caller: Caller) -> Result<Answer<[Ins
 
 async fn drain(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Answer<InstanceView>> {
     caller.require_staff()?;
-    if id != app.hub.instance() {
+    if *id != *app.hub.instance() {
         return Err(ErrorCode::NotFound.into());
     }
     tracing::info!(by = %caller.account, "an operator drains this instance");

@@ -29,7 +29,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         tell_manager(NotifyState::Stopping);
         stopper.cancel();
     });
-    tracing::info!(instance = app.hub.instance(), "serving on http://{address}");
+    tracing::info!(instance = &*app.hub.instance(), "serving on http://{address}");
     let gone = CancellationToken::new();
     // Figures are told to the last moment: how it ends is worth seeing.
     let figures = async {

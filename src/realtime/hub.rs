@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     admission::Admission,
     broker::{
-        Broker, Control, Delivery, Message, Sink, Standing, Which,
+        About, Broker, Control, Delivery, Message, Sink, Standing, Which,
         memory::{Memory, MemoryBroker},
+        redis::{self, RedisBroker},
     },
     faults::Faults,
     merge::Merge,
@@ -43,12 +44,10 @@ struct Inner {
     local: Arc<Local>,
     broker: Box<dyn Broker>,
     clock: Clock,
-    instance: String,
     /// An edge is decided and told under its user's lock, so that two edges can't overtake each other.
     edges: DashMap<AccountId, Arc<Mutex<()>>>,
     merge: std::sync::Mutex<Merge>,
     admission: Admission,
-    drain_wanted: CancellationToken,
 }
 
 /// What the broker hands over ends here.
@@ -58,6 +57,7 @@ struct Local {
     metrics: Metrics,
     faults: Faults,
     on_sessions_ended: OnSessionsEnded,
+    drain_wanted: CancellationToken,
 }
 
 /// Accounts whose timer somebody has to look at anew.
@@ -114,6 +114,18 @@ impl Sink for Local {
         self.registry.has_listeners(channel)
     }
 
+    fn resync(&self, channel: Channel) {
+        self.registry.resync(channel);
+    }
+
+    fn about(&self) -> About {
+        About {
+            connections: self.registry.len(),
+            users: self.registry.accounts(),
+            draining: self.drain_wanted.is_cancelled(),
+        }
+    }
+
     fn control(&self, control: &Control) {
         match control {
             Control::SessionsEnded { account, which, reason } => {
@@ -124,47 +136,62 @@ impl Sink for Local {
                     }
                 }
             }
+            Control::Replaced { account, instance: _, device } => {
+                for outlet in self.registry.of(*account).iter().filter(|outlet| outlet.id == *device) {
+                    outlet.close(Closing { reason: CloseReason::Replaced, reconnect_ms: None });
+                }
+            }
         }
     }
 }
 
 impl Hub {
     /// A hub with the broker that `config` asks for.
-    pub fn new(config: &Config, clock: Clock, metrics: Metrics, on_sessions_ended: OnSessionsEnded) -> Self {
+    pub async fn new(
+        config: &Config,
+        clock: Clock,
+        metrics: Metrics,
+        on_sessions_ended: OnSessionsEnded,
+    ) -> anyhow::Result<Self> {
         let bounds = Bounds { messages: config.socket.queue_messages, bytes: config.socket.queue_bytes };
         let local = Arc::new(Local {
             registry: Registry::new(bounds),
             timers: Touched::default(),
-            metrics,
+            metrics: metrics.clone(),
             faults: Faults::new(&config.faults),
             on_sessions_ended,
+            drain_wanted: CancellationToken::new(),
         });
         let sink: Arc<dyn Sink> = Arc::clone(&local) as Arc<dyn Sink>;
         let memory = Memory { messages: config.socket.history_messages, age: config.socket.history };
-        let broker = Box::new(MemoryBroker::new(sink, memory, config.presence.grace));
-        let instance = format!("{:08x}", rand::random::<u32>());
+        let grace = config.presence.grace;
+        let urls = config.broker.redis_url.expose();
+        let broker: Box<dyn Broker> = if urls.is_empty() {
+            Box::new(MemoryBroker::new(sink, memory, grace))
+        } else {
+            let cap = config.limits.connections_per_user;
+            let (lease, prefix) = (config.broker.lease, config.broker.prefix.clone());
+            let settings = redis::Settings { memory, grace, lease, cap, prefix };
+            Box::new(RedisBroker::connect(urls, settings, sink, clock.clone(), metrics).await?)
+        };
         let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);
         let (edges, merge) = (DashMap::new(), std::sync::Mutex::default());
-        Self(Arc::new(Inner {
-            local,
-            broker,
-            clock,
-            instance,
-            edges,
-            merge,
-            admission,
-            drain_wanted: CancellationToken::new(),
-        }))
+        Ok(Self(Arc::new(Inner { local, broker, clock, edges, merge, admission })))
     }
 
-    /// This life of this instance.
-    pub fn instance(&self) -> &str {
-        &self.0.instance
+    /// The present name of this instance.
+    pub fn instance(&self) -> Arc<str> {
+        self.0.broker.instance()
+    }
+
+    /// Whatever the broker does beside, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        self.0.broker.run(stop).await;
     }
 
     /// Cancelled once an operator wants everybody here to be sent away.
     pub fn drain_wanted(&self) -> &CancellationToken {
-        &self.0.drain_wanted
+        &self.0.local.drain_wanted
     }
 
     /// How many may connect here.
@@ -265,10 +292,13 @@ impl Hub {
     /// Begins to listen, with the gate closed: open it by [`Outlet::release`] once the state has been read.
     pub async fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) -> Result<()> {
         outlet.hold(channel);
-        if self.registry().subscribe(outlet, channel) {
-            self.0.broker.subscribe(channel).await?;
+        self.registry().subscribe(outlet, channel);
+        // Also if others listen already: their subscription may still be on its way.
+        let subscribed = self.0.broker.subscribe(channel).await;
+        if subscribed.is_err() {
+            self.unsubscribe(outlet, channel);
         }
-        Ok(())
+        subscribed
     }
 
     /// No longer listens.
@@ -295,6 +325,11 @@ impl Hub {
     /// A device of `user` is gone.
     pub async fn disconnect(&self, outlet: &Outlet, held: bool) -> Result<Option<Edge>> {
         self.0.broker.disconnect(outlet.account, outlet.id, self.0.clock.now(), held).await
+    }
+
+    /// The last edge of `user` has been told; answers the next one.
+    pub async fn told(&self, user: AccountId) -> Result<Option<Edge>> {
+        self.0.broker.told(user, self.0.clock.now()).await
     }
 
     /// Forgets what nobody can ask for any more.

@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod broker;
 pub mod faults;
+mod gate;
 pub mod hub;
 pub mod merge;
 pub mod outlet;

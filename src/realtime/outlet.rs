@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     broker::Delivery,
+    gate::Gate,
     outqueue::{Bounds, OutQueue},
     presence::DeviceId,
     protocol::{Channel, CloseReason, Place},
@@ -49,18 +50,11 @@ pub struct Turn {
 }
 
 #[derive(Debug)]
-struct Gate {
-    channel: Channel,
-    held: Vec<Arc<Delivery>>,
-    /// Derived states, the last of each user; they follow what is held.
-    derived: Vec<(AccountId, Utf8Bytes)>,
-}
-
-#[derive(Debug)]
 struct State {
     queue: OutQueue,
     gates: Vec<Gate>,
     follow: bool,
+    resync: Vec<Channel>,
     closing: Option<Closing>,
     /// What is listened to; after a detachment perhaps more than that.
     channels: Vec<Channel>,
@@ -94,6 +88,7 @@ impl Outlet {
             queue: OutQueue::new(bounds),
             gates: Vec::new(),
             follow: false,
+            resync: Vec::new(),
             closing: None,
             channels: Vec::new(),
         };
@@ -147,8 +142,41 @@ impl Outlet {
     pub fn hold(&self, channel: Channel) {
         let mut state = self.state();
         if state.gates.iter().all(|gate| gate.channel != channel) {
-            state.gates.push(Gate { channel, held: Vec::new(), derived: Vec::new() });
+            state.gates.push(Gate::new(channel));
         }
+    }
+
+    /// Closes the gate of `channel` until its state has been read anew. Where it is closed already, whoever closed it
+    /// finds that what was read is not enough.
+    pub fn resync(&self, channel: Channel) {
+        let mut state = self.state();
+        match state.gates.iter_mut().find(|gate| gate.channel == channel) {
+            Some(gate) => {
+                gate.held.clear();
+                gate.stale = true;
+            }
+            None => {
+                state.gates.push(Gate::new(channel));
+                state.resync.push(channel);
+            }
+        }
+        // A move may be among what is missing.
+        state.follow = true;
+        self.wake(state);
+    }
+
+    /// The state of `channel` could not be read; its gate stays closed, and it is tried again.
+    pub fn try_again(&self, channel: Channel) {
+        let mut state = self.state();
+        if !state.resync.contains(&channel) && state.channels.contains(&channel) {
+            state.resync.push(channel);
+        }
+        self.wake(state);
+    }
+
+    /// Channels whose state is to be read and sent anew; their gates are closed.
+    pub fn take_stale(&self) -> Vec<Channel> {
+        std::mem::take(&mut self.state().resync)
     }
 
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
@@ -157,7 +185,10 @@ impl Outlet {
         let mut state = self.state();
         let Some(index) = state.gates.iter().position(|gate| gate.channel == channel) else { return Ok(()) };
         let mut gate = state.gates.swap_remove(index);
-        if gate.held.len() > GATE || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch) {
+        if std::mem::take(&mut gate.stale)
+            || gate.held.len() > GATE
+            || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch)
+        {
             gate.held.clear();
             state.gates.push(gate);
             // A move may have been among what was not kept.
@@ -167,7 +198,7 @@ impl Outlet {
         for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
             if delivery.routing.detach == Some(self.account.0) {
                 // Gone since the state was read: nothing more passes, and the connection looks where it belongs.
-                state.gates.push(Gate { channel, held: Vec::new(), derived: Vec::new() });
+                state.gates.push(Gate::new(channel));
                 state.follow = true;
                 break;
             }
@@ -225,6 +256,7 @@ impl Outlet {
         let mut state = self.state();
         state.channels.retain(|listened| *listened != channel);
         state.gates.retain(|gate| gate.channel != channel);
+        state.resync.retain(|stale| *stale != channel);
     }
 
     pub(super) fn channels(&self) -> Vec<Channel> {

@@ -11,6 +11,7 @@ use std::{
 
 use entity::{AccountId, Millis};
 
+use super::protocol::events::OfflineReason;
 use crate::clock;
 
 /// One connection of one user.
@@ -28,6 +29,8 @@ pub enum Edge {
     Offline {
         /// When it was lost.
         at: Millis,
+        /// How.
+        reason: OfflineReason,
     },
 }
 
@@ -87,7 +90,7 @@ impl Presence {
         }
         self.held.remove(&(lost.due, user));
         self.users.remove(&user);
-        Some(Edge::Offline { at: lost.at })
+        Some(Edge::Offline { at: lost.at, reason: OfflineReason::Logout })
     }
 
     /// Whoever is held and will not come back is due at once.
@@ -110,7 +113,7 @@ impl Presence {
         let lost = self.users.get(&user)?.lost.filter(|lost| lost.due <= now)?;
         self.held.remove(&(lost.due, user));
         self.users.remove(&user);
-        Some(Edge::Offline { at: lost.at })
+        Some(Edge::Offline { at: lost.at, reason: OfflineReason::Disconnected })
     }
 
     /// Since when `user` is online; a held user still is.
@@ -136,13 +139,20 @@ mod tests {
     const SUMI: AccountId = AccountId(9);
     const GRACE: Duration = Duration::from_secs(15);
 
+    fn lost_at(at: i64) -> Option<Edge> {
+        Some(Edge::Offline { at: Millis(at), reason: OfflineReason::Disconnected })
+    }
+
     #[test]
     fn several_devices_are_one_presence() {
         let mut presence = Presence::new(GRACE);
         assert_eq!(presence.connect(SUMI, 1, Millis(0)), Some(Edge::Online { since: Millis(0) }));
         assert_eq!(presence.connect(SUMI, 2, Millis(5)), None);
         assert_eq!(presence.disconnect(SUMI, 1, Millis(6), false), None);
-        assert_eq!(presence.disconnect(SUMI, 2, Millis(7), false), Some(Edge::Offline { at: Millis(7) }));
+        assert_eq!(
+            presence.disconnect(SUMI, 2, Millis(7), false),
+            Some(Edge::Offline { at: Millis(7), reason: OfflineReason::Logout })
+        );
         assert!(presence.is_empty());
     }
 
@@ -164,7 +174,7 @@ mod tests {
         presence.connect(SUMI, 1, Millis(0));
         presence.disconnect(SUMI, 1, Millis(1000), true);
         assert_eq!(presence.due(Millis(16_000)), [SUMI]);
-        assert_eq!(presence.expire(SUMI, Millis(16_000)), Some(Edge::Offline { at: Millis(1000) }));
+        assert_eq!(presence.expire(SUMI, Millis(16_000)), lost_at(1000));
         assert_eq!(presence.expire(SUMI, Millis(16_000)), None, "once");
         assert_eq!(presence.connect(SUMI, 2, Millis(17_000)), Some(Edge::Online { since: Millis(17_000) }));
     }
@@ -174,7 +184,10 @@ mod tests {
         let mut presence = Presence::new(GRACE);
         presence.connect(SUMI, 1, Millis(0));
         presence.disconnect(SUMI, 1, Millis(1000), true);
-        assert_eq!(presence.disconnect(SUMI, 1, Millis(2000), false), Some(Edge::Offline { at: Millis(1000) }));
+        assert_eq!(
+            presence.disconnect(SUMI, 1, Millis(2000), false),
+            Some(Edge::Offline { at: Millis(1000), reason: OfflineReason::Logout })
+        );
         assert_eq!(presence.due(Millis(99_999)), []);
     }
 
@@ -187,6 +200,6 @@ mod tests {
         presence.disconnect(SUMI, 1, Millis(1000), true);
         presence.give_up(SUMI, Millis(2000));
         assert_eq!(presence.due(Millis(2000)), [SUMI]);
-        assert_eq!(presence.expire(SUMI, Millis(2000)), Some(Edge::Offline { at: Millis(1000) }));
+        assert_eq!(presence.expire(SUMI, Millis(2000)), lost_at(1000));
     }
 }

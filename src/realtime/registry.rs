@@ -73,15 +73,13 @@ impl Registry {
         self.accounts.remove_if(&outlet.account, |_, devices| devices.is_empty());
     }
 
-    /// Begins to listen; says whether this is the first listener here.
-    pub fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) -> bool {
+    /// Begins to listen.
+    pub fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) {
         outlet.remember(channel);
         let mut listeners = self.channels.entry(channel).or_default();
-        if listeners.iter().any(|other| other.id == outlet.id) {
-            return false;
+        if listeners.iter().all(|other| other.id != outlet.id) {
+            listeners.push(Arc::clone(outlet));
         }
-        listeners.push(Arc::clone(outlet));
-        listeners.len() == 1
     }
 
     /// No longer listens.
@@ -127,6 +125,15 @@ impl Registry {
             outlet.deliver(delivery);
         }
         listeners.len() as u64
+    }
+
+    /// Everyone here who listens to `channel` reads its state anew.
+    pub fn resync(&self, channel: Channel) {
+        if let Some(listeners) = self.channels.get(&channel) {
+            for outlet in listeners.iter() {
+                outlet.resync(channel);
+            }
+        }
     }
 
     /// Hands a derived state of `user` to everyone here who listens.

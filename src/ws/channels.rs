@@ -130,6 +130,10 @@ impl Connection {
             self.outlet.hold(channel);
             let (frame, place) = match self.snapshot(channel).await {
                 Ok(snapshot) => snapshot,
+                Err(error) if error.code() == ErrorCode::Unavailable => {
+                    self.look_again(Some(channel));
+                    return Ok(());
+                }
                 Err(error) => return Err(self.broken(&error)),
             };
             if self.outlet.held_moves(channel).iter().any(|off| *off <= place.off) {
@@ -276,6 +280,10 @@ impl Connection {
                 let snapshot = Snapshot { place: place.clone(), state };
                 self.write(vec![frames::snapshot(channel, self.app.clock.now(), &snapshot)]).await?;
                 self.release(channel, &place).await
+            }
+            Err(error) if error.code() == ErrorCode::Unavailable => {
+                self.look_again(None);
+                Ok(())
             }
             Err(error) => Err(self.broken(&error)),
         }

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     locale::Locale,
     realtime::{
-        CloseReason,
+        Channel, CloseReason,
         outlet::{Closing, Outlet},
         protocol::{
             events::CountView,
@@ -34,6 +34,9 @@ use crate::{
 
 /// Bytes that are handed to the socket at once; the rest waits in the bounded queue, where it can be superseded.
 const CHUNK: usize = 16 * 1024;
+
+/// How soon it is tried again what failed because the database or the broker is away.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often a lobby's counts are looked at.
 const LOBBY: Duration = Duration::from_secs(1);
@@ -56,6 +59,9 @@ pub(super) struct Connection {
     /// A heartbeat waits for its answer until then.
     answer_by: Option<Instant>,
     lobby_at: Instant,
+    /// What could not be read because something is down, and when it is tried again.
+    pub(super) unread: Vec<Channel>,
+    pub(super) again_at: Option<Instant>,
 }
 
 /// Serves one connection until it ends.
@@ -90,6 +96,8 @@ pub(super) async fn run(app: App, mut socket: Socket, opening: Opening) {
         beat_at: now + jittered(app.config.socket.heartbeat),
         answer_by: None,
         lobby_at: now,
+        unread: Vec::new(),
+        again_at: None,
         app: app.clone(),
     };
     let reason = connection.serve(known).await;
@@ -145,6 +153,12 @@ impl Connection {
         }
     }
 
+    /// Something is down, which is no reason to send this connection away: it is looked at again a little later.
+    pub(super) fn look_again(&mut self, channel: Option<Channel>) {
+        self.unread.extend(channel);
+        self.again_at.get_or_insert(Instant::now() + jittered(AGAIN));
+    }
+
     pub(super) async fn write(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
         self.socket.write(frames, &self.outlet).await
     }
@@ -168,6 +182,9 @@ impl Connection {
         }
         if turn.follow {
             self.refollow().await?;
+        }
+        for channel in self.outlet.take_stale() {
+            self.resend(channel).await?;
         }
         let next = self.next_deadline();
         tokio::select! {
@@ -225,7 +242,11 @@ impl Connection {
     fn next_deadline(&self) -> Instant {
         let expiry = Instant::now() + clock::until(self.app.clock.now(), self.dies_at());
         let lobby = (!self.lobby.is_empty()).then_some(self.lobby_at);
-        [Some(self.beat_at), self.answer_by, Some(expiry), lobby].into_iter().flatten().min().unwrap_or(expiry)
+        [Some(self.beat_at), self.answer_by, Some(expiry), lobby, self.again_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(expiry)
     }
 
     fn dies_at(&self) -> Millis {
@@ -246,6 +267,13 @@ impl Connection {
             match self.pings {
                 true => self.socket.ping().await?,
                 false => self.write(vec![frames::HEARTBEAT.into()]).await?,
+            }
+        }
+        if self.again_at.is_some_and(|again| again <= now) {
+            self.again_at = None;
+            self.outlet.follow();
+            for channel in std::mem::take(&mut self.unread) {
+                self.outlet.try_again(channel);
             }
         }
         if !self.lobby.is_empty() && self.lobby_at <= now {

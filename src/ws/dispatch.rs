@@ -205,7 +205,7 @@ impl Connection {
         let answer = Whoami {
             user: people::public(&account, people::Closeness::Close, standings.state(account.id)),
             session: self.caller.session.0,
-            instance: self.app.hub.instance().to_owned(),
+            instance: self.app.hub.instance().to_string(),
             room: self.room.map(|room| room.0),
             server_time: self.app.clock.now().0,
             token_expires_at: self.caller.expires_at.0,

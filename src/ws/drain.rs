@@ -24,6 +24,8 @@ pub(super) fn goodbye() -> Closing {
 /// Refuses whoever is new and sends away whoever is here. Presence is held: they come back, here or elsewhere.
 pub async fn run(app: &App) {
     app.drain.cancel();
+    // The other instances hear of it, too.
+    app.hub.drain_wanted().cancel();
     let steps = (app.config.server.drain.as_millis() / STEP.as_millis()).max(1);
     let everybody = app.hub.registry().all();
     let batch = everybody.len().div_ceil(usize::try_from(steps).unwrap_or(1)).max(1);

@@ -77,7 +77,7 @@ impl Connection {
         };
         let hello = Hello {
             session: self.caller.session.0,
-            instance: app.hub.instance(),
+            instance: &app.hub.instance(),
             server_time: app.clock.now().0,
             heartbeat_ms: app.config.socket.heartbeat.as_millis(),
             token_expires_at: self.caller.expires_at.0,

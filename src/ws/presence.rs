@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use entity::{AccountId, Millis};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
         merge::{self, Told},
         outlet::Outlet,
         presence::Edge,
-        protocol::events::OfflineReason,
     },
     rooms,
 };
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<()> {
     let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
     let edge = app.hub.connect(outlet).await?;
-    let told = tell(app, outlet.account, edge, OfflineReason::Disconnected).await;
+    let told = tell(app, outlet.account, edge).await;
     if told.is_err() {
         // Nobody was told, so nobody is online: the connection ends and comes back.
         app.hub.disconnect(outlet, false).await?;
@@ -43,14 +43,18 @@ pub(super) async fn disconnected(app: &App, outlet: &Outlet, for_good: bool) -> 
     // While nobody can be found to be told, even the last goodbye is held: the end of the grace tries again.
     let held = !for_good || app.db.ping().await.is_err();
     let edge = app.hub.disconnect(outlet, held).await?;
-    tell(app, outlet.account, edge, OfflineReason::Logout).await
+    tell(app, outlet.account, edge).await
 }
 
 /// Ends graces and tells merged presence, until `stop`.
 pub async fn watch(app: App, stop: CancellationToken) {
+    let mut look_at = Instant::now();
     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-        if let Err(error) = expire(&app).await {
-            tracing::warn!(%error, "ending graces");
+        if look_at <= Instant::now() {
+            look_at = Instant::now() + app.hub.broker().pace();
+            if let Err(error) = expire(&app).await {
+                tracing::debug!(%error, "graces don't end");
+            }
         }
         if let Err(error) = tell_merged(&app).await {
             tracing::warn!(%error, "telling merged presence");
@@ -70,18 +74,27 @@ async fn expire(app: &App) -> Result<()> {
     for user in due {
         let _one_edge_at_a_time = app.hub.edge_lock(user).await;
         let edge = app.hub.broker().expire(user, app.clock.now()).await?;
-        tell(app, user, edge, OfflineReason::Disconnected).await?;
+        tell(app, user, edge).await?;
     }
     Ok(())
 }
 
-/// Tells an edge that has taken place. Who hears of it is looked up only now: whoever enters a room later is told of
+/// Tells an edge that has taken place, and those that follow from what happened meanwhile.
+async fn tell(app: &App, user: AccountId, edge: Option<Edge>) -> Result<()> {
+    let mut next = edge;
+    while let Some(edge) = next {
+        tell_one(app, user, edge).await?;
+        next = app.hub.told(user).await?;
+    }
+    Ok(())
+}
+
+/// Tells one edge. Who hears of it is looked up only now: whoever enters a room later is told of
 /// with the presence that holds then.
-async fn tell(app: &App, user: AccountId, edge: Option<Edge>, reason: OfflineReason) -> Result<()> {
+async fn tell_one(app: &App, user: AccountId, edge: Edge) -> Result<()> {
     let told = match edge {
-        None => return Ok(()),
-        Some(Edge::Online { since }) => Told::Online(since),
-        Some(Edge::Offline { at }) => {
+        Edge::Online { since } => Told::Online(since),
+        Edge::Offline { at, reason } => {
             // Before it is told: a picture read from now on shows since when.
             people::seen(&app.db, user, at).await?;
             Told::Offline(at, reason)

@@ -11,15 +11,24 @@ use std::{
 
 use entity::{AccountId, Millis, OutboxId, RoomId, SessionId};
 use serde_json::Value;
-use solgik::realtime::{
-    Channel, CloseReason, Event, Place,
-    broker::{
-        Broker, Control, Delivery, Message, Sink, Which,
-        memory::{Memory, MemoryBroker},
+use solgik::{
+    clock::Clock,
+    realtime::{
+        Channel, CloseReason, Event, Place,
+        broker::{
+            About, Broker, Control, Delivery, Message, Sink, Which,
+            memory::{Memory, MemoryBroker},
+            redis::{RedisBroker, Settings},
+        },
+        presence::Edge,
+        protocol::events::OfflineReason,
     },
-    presence::Edge,
+    telemetry::Metrics,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::support::{RedisCluster, pass, prefix, redis};
 
 const MEMORY: Memory = Memory { messages: 5, age: Duration::from_secs(120) };
 const GRACE: Duration = Duration::from_secs(15);
@@ -28,10 +37,10 @@ const ROOM: Channel = Channel::Room(RoomId(42));
 const OTHER: Channel = Channel::User(AccountId(9));
 const SUMI: AccountId = AccountId(9);
 
-/// Runs the whole contract on the brokers that `$make` makes.
-macro_rules! contract {
-    ($implementation:ident, $make:path) => {
-        contract! { $implementation, $make:
+/// Hands the contract's properties to `$with`, after what that wants to know.
+macro_rules! properties {
+    ($with:ident, $($about:tt)*) => {
+        $with! { $($about)* =>
             places_ascend_from_one_in_each_channel,
             a_key_is_published_once,
             everybody_hears_concurrent_events_in_the_order_of_their_places,
@@ -43,20 +52,63 @@ macro_rules! contract {
             a_word_to_all_instances_arrives,
         }
     };
-    ($implementation:ident, $make:path: $($property:ident,)*) => {
+}
+
+/// One test a property, on the brokers that `$make` makes; none, where it makes none.
+macro_rules! contract {
+    ($implementation:ident, $make:path => $($property:ident,)*) => {
         mod $implementation {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $property() {
-                super::$property(super::Bench::new($make).await).await;
+                if let Some(bench) = super::Bench::new($make).await {
+                    super::$property(bench).await;
+                }
             })*
         }
     };
 }
 
-contract!(memory, super::memory_broker);
+properties! { contract, memory, super::memory_broker }
+properties! { contract, redis, super::redis_broker }
 
-async fn memory_broker(sink: Arc<dyn Sink>) -> Box<dyn Broker> {
-    Box::new(MemoryBroker::new(sink, MEMORY, GRACE))
+/// Each property in turn: a cluster is too dear to be started for each.
+macro_rules! in_turn {
+    ($make:expr => $($property:ident,)*) => {
+        $($property(Bench::new($make).await.unwrap()).await;)*
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_a_cluster_of_three_nodes() {
+    if redis().is_none() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let url = &cluster.url();
+    properties! { in_turn, async |sink| Some(broker_at(url.clone(), sink).await) }
+}
+
+async fn memory_broker(sink: Arc<dyn Sink>) -> Option<Made> {
+    Some(Made { broker: Box::new(MemoryBroker::new(sink, MEMORY, GRACE)), stored: None })
+}
+
+async fn redis_broker(sink: Arc<dyn Sink>) -> Option<Made> {
+    Some(broker_at(redis()?, sink).await)
+}
+
+async fn broker_at(url: String, sink: Arc<dyn Sink>) -> Made {
+    let prefix = prefix();
+    let (memory, grace, lease) = (MEMORY, GRACE, Duration::from_secs(9));
+    let settings = Settings { memory, grace, lease, cap: 8, prefix: prefix.clone() };
+    let metrics = Metrics::new([]);
+    let broker = RedisBroker::connect(&url, settings, sink, Clock::default(), metrics).await.unwrap();
+    Made { broker: Box::new(broker), stored: Some((url, prefix)) }
+}
+
+/// A broker, and where what it shares is stored if that is not in this process.
+struct Made {
+    broker: Box<dyn Broker>,
+    stored: Option<(String, String)>,
 }
 
 /// The instance that the broker under test hands over to.
@@ -76,6 +128,14 @@ impl Sink for Instance {
         self.listens.lock().unwrap().contains(&channel)
     }
 
+    fn resync(&self, channel: Channel) {
+        panic!("something of {channel} is missing");
+    }
+
+    fn about(&self) -> About {
+        About::default()
+    }
+
     fn control(&self, control: &Control) {
         self.words.send(control.clone()).unwrap();
     }
@@ -87,15 +147,30 @@ struct Bench {
     instance: Arc<Instance>,
     events: mpsc::UnboundedReceiver<Arc<Delivery>>,
     words: mpsc::UnboundedReceiver<Control>,
+    stored: Option<(String, String)>,
+    _runs: AbortOnDropHandle<()>,
 }
 
 impl Bench {
-    async fn new(make: impl AsyncFn(Arc<dyn Sink>) -> Box<dyn Broker>) -> Self {
+    async fn new(make: impl AsyncFn(Arc<dyn Sink>) -> Option<Made>) -> Option<Self> {
         let (tell_events, events) = mpsc::unbounded_channel();
         let (tell_words, words) = mpsc::unbounded_channel();
         let instance = Arc::new(Instance { listens: Mutex::default(), events: tell_events, words: tell_words });
-        let broker = make(Arc::clone(&instance) as Arc<dyn Sink>).await.into();
-        Self { broker, instance, events, words }
+        let Made { broker, stored } = make(Arc::clone(&instance) as Arc<dyn Sink>).await?;
+        let broker: Arc<dyn Broker> = broker.into();
+        let run = Arc::clone(&broker);
+        let runs = AbortOnDropHandle::new(tokio::spawn(async move { run.run(CancellationToken::new()).await }));
+        while broker.check().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        Some(Self { broker, instance, events, words, stored, _runs: runs })
+    }
+
+    /// Time goes by: instants are arguments, but what is stored elsewhere also grows old by itself.
+    async fn pass(&self, by: Duration) {
+        if let Some((url, prefix)) = &self.stored {
+            pass(url, prefix, by).await;
+        }
     }
 
     async fn listen(&self, channel: Channel) {
@@ -239,7 +314,10 @@ async fn a_channel_is_forgotten_when_nobody_listens_or_remembers(bench: Bench) {
     bench.broker.sweep(Millis(120_000)).await.unwrap();
     assert_eq!(bench.broker.standing(OTHER).await.unwrap().place, alone, "its event can still be asked for");
 
-    bench.broker.sweep(Millis(120_001)).await.unwrap();
+    for minute in 3..=10 {
+        bench.pass(Duration::from_secs(60)).await;
+        bench.broker.sweep(Millis(minute * 60_000)).await.unwrap();
+    }
     let anew = bench.broker.standing(OTHER).await.unwrap();
     assert_eq!((anew.place.off, anew.last_key), (0, None));
     assert_ne!(anew.place.epoch, alone.epoch, "a later life can't be mistaken for the former");
@@ -253,10 +331,19 @@ async fn a_channel_is_forgotten_when_nobody_listens_or_remembers(bench: Bench) {
 
 async fn presence_has_one_edge_for_all_devices(bench: Bench) {
     let broker = &bench.broker;
-    let connect = async |device, now| broker.connect(SUMI, device, Millis(now)).await.unwrap();
-    let disconnect = async |device, now, held| broker.disconnect(SUMI, device, Millis(now), held).await.unwrap();
+    // Each edge is told before anything else happens.
+    let told = async |edge: Option<Edge>, now| {
+        if edge.is_some() {
+            assert_eq!(broker.told(SUMI, Millis(now)).await.unwrap(), None);
+        }
+        edge
+    };
+    let connect = async |device, now| told(broker.connect(SUMI, device, Millis(now)).await.unwrap(), now).await;
+    let disconnect =
+        async |device, now, held| told(broker.disconnect(SUMI, device, Millis(now), held).await.unwrap(), now).await;
     let due = async |now| broker.due(Millis(now)).await.unwrap();
-    let expire = async |now| broker.expire(SUMI, Millis(now)).await.unwrap();
+    let expire = async |now| told(broker.expire(SUMI, Millis(now)).await.unwrap(), now).await;
+    let offline = |at, reason| Some(Edge::Offline { at: Millis(at), reason });
     let online = async || broker.online(&[AccountId(1), SUMI]).await.unwrap();
 
     assert_eq!(disconnect(1, 0, false).await, None, "nobody was there");
@@ -278,7 +365,7 @@ async fn presence_has_one_edge_for_all_devices(bench: Bench) {
     // Lost for good: the edge tells when, not when it was noticed.
     assert_eq!(disconnect(3, 20_000, true).await, None);
     assert_eq!(due(35_000).await, [SUMI]);
-    assert_eq!(expire(35_500).await, Some(Edge::Offline { at: Millis(20_000) }));
+    assert_eq!(expire(35_500).await, offline(20_000, OfflineReason::Disconnected));
     assert_eq!(expire(35_500).await, None, "once");
     assert_eq!(due(99_999).await, []);
     assert_eq!(online().await, [None, None]);
@@ -288,11 +375,11 @@ async fn presence_has_one_edge_for_all_devices(bench: Bench) {
     assert_eq!(disconnect(5, 37_000, true).await, None);
     broker.give_up(SUMI, Millis(37_500)).await.unwrap();
     assert_eq!(due(37_500).await, [SUMI]);
-    assert_eq!(expire(37_500).await, Some(Edge::Offline { at: Millis(37_000) }));
+    assert_eq!(expire(37_500).await, offline(37_000, OfflineReason::Disconnected));
 
     // Signed out: at once.
     assert_eq!(connect(4, 40_000).await, Some(Edge::Online { since: Millis(40_000) }));
-    assert_eq!(disconnect(4, 41_000, false).await, Some(Edge::Offline { at: Millis(41_000) }));
+    assert_eq!(disconnect(4, 41_000, false).await, offline(41_000, OfflineReason::Logout));
 }
 
 async fn a_kept_value_is_taken_once_and_in_time(bench: Bench) {
@@ -308,6 +395,7 @@ async fn a_kept_value_is_taken_once_and_in_time(bench: Bench) {
     assert_eq!(taken, ["9"]);
     keep().await;
     assert_eq!(bench.broker.take("ticket:b", Millis(0)).await.unwrap(), None);
+    bench.pass(TTL).await;
     assert_eq!(bench.broker.take("ticket:a", Millis(30_000)).await.unwrap(), None, "too late");
     assert_eq!(bench.broker.take("ticket:a", Millis(0)).await.unwrap(), None, "a late taker has used it up");
 }

@@ -24,6 +24,7 @@ mod browser;
 mod cli_keys;
 mod cli_user;
 mod closes;
+mod cluster;
 mod crash;
 mod foundation;
 mod frames;

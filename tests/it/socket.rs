@@ -311,7 +311,7 @@ async fn hello_answers_every_first_question() {
     ];
     assert_eq!(keys(&hello), fields);
     assert!(hello["session"].as_i64().unwrap() > 0);
-    assert_eq!(hello["instance"], app.app.hub.instance());
+    assert_eq!(hello["instance"], *app.app.hub.instance());
     assert!((before..=after).contains(&hello["server_time"].as_i64().unwrap()));
     assert_eq!(hello["heartbeat_ms"], 25_000);
     assert_eq!(hello["max_frame"], 16_384);

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId};
 
-use super::{Broker, Control, Delivery, Message, Sink, Standing};
+use super::{About, Broker, Control, Delivery, InstanceInfo, Message, Sink, Standing};
 use crate::{
     clock,
     error::Result,
@@ -22,6 +22,9 @@ use crate::{
         protocol::{Channel, Place, frames},
     },
 };
+
+/// Asking costs nothing here.
+const PACE: Duration = Duration::from_millis(50);
 
 /// What a channel remembers.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +75,7 @@ impl State {
 #[derive(Debug)]
 pub struct MemoryBroker {
     sink: Arc<dyn Sink>,
+    instance: Arc<str>,
     memory: Memory,
     channels: DashMap<Channel, State>,
     presence: Mutex<Presence>,
@@ -83,6 +87,7 @@ impl MemoryBroker {
     pub fn new(sink: Arc<dyn Sink>, memory: Memory, grace: Duration) -> Self {
         Self {
             sink,
+            instance: format!("{:08x}", rand::random::<u32>()).into(),
             memory,
             channels: DashMap::new(),
             presence: Mutex::new(Presence::new(grace)),
@@ -101,6 +106,10 @@ impl MemoryBroker {
 
 #[async_trait]
 impl Broker for MemoryBroker {
+    fn instance(&self) -> Arc<str> {
+        Arc::clone(&self.instance)
+    }
+
     async fn publish(
         &self,
         channel: Channel,
@@ -162,9 +171,18 @@ impl Broker for MemoryBroker {
         Ok(self.presence().disconnect(user, device, now, held))
     }
 
+    async fn told(&self, _user: AccountId, _now: Millis) -> Result<Option<Edge>> {
+        // Edges are decided one after another, each told before the next: nothing has changed meanwhile.
+        Ok(None)
+    }
+
     async fn give_up(&self, user: AccountId, now: Millis) -> Result<()> {
         self.presence().give_up(user, now);
         Ok(())
+    }
+
+    fn pace(&self) -> Duration {
+        PACE
     }
 
     async fn due(&self, now: Millis) -> Result<Vec<AccountId>> {
@@ -188,6 +206,12 @@ impl Broker for MemoryBroker {
     async fn take(&self, key: &str, now: Millis) -> Result<Option<String>> {
         let taken = self.kept().remove(key);
         Ok(taken.filter(|(_, until)| now < *until).map(|(value, _)| value))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceInfo>> {
+        let About { connections, users, draining } = self.sink.about();
+        let (id, version) = (self.instance.to_string(), env!("CARGO_PKG_VERSION").to_owned());
+        Ok(vec![InstanceInfo { id, version, connections, users, draining }])
     }
 
     async fn sweep(&self, now: Millis) -> Result<()> {

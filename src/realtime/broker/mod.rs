@@ -4,6 +4,7 @@
 //! suite. A broker numbers and remembers; it decides nothing about users.
 
 pub mod memory;
+pub mod redis;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use entity::{AccountId, Millis, OutboxId, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     presence::{DeviceId, Edge},
@@ -69,27 +71,48 @@ pub struct Standing {
     pub last_key: Option<OutboxId>,
 }
 
+/// How an id is spelled from one instance to another; rows know no spelling.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AccountId")]
+struct Account(i64);
+
+/// See [`Account`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SessionId")]
+struct Session(i64);
+
 /// What every instance must hear at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
     /// Sessions have ended: their tokens are dead and their sockets close.
     SessionsEnded {
         /// Whose.
+        #[serde(with = "Account")]
         account: AccountId,
         /// Which of them.
         which: Which,
         /// What their sockets are told.
         reason: CloseReason,
     },
+    /// A newer device has taken this one's place.
+    Replaced {
+        /// Whose.
+        #[serde(with = "Account")]
+        account: AccountId,
+        /// Where it is connected.
+        instance: String,
+        /// Which it is there.
+        device: DeviceId,
+    },
 }
 
 /// Some of an account's sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Which {
     /// This one.
-    One(SessionId),
+    One(#[serde(with = "Session")] SessionId),
     /// All but this one.
-    AllBut(SessionId),
+    AllBut(#[serde(with = "Session")] SessionId),
     /// All.
     All,
 }
@@ -105,12 +128,43 @@ impl Which {
     }
 }
 
+/// An instance at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceInfo {
+    /// Its present name.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Its sockets.
+    pub connections: usize,
+    /// Whose they are.
+    pub users: usize,
+    /// Whether it sends them away.
+    pub draining: bool,
+}
+
+/// What an instance says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About {
+    /// Its sockets.
+    pub connections: usize,
+    /// Whose they are.
+    pub users: usize,
+    /// Whether it sends them away.
+    pub draining: bool,
+}
+
 /// Where a broker hands over what concerns this instance. Called in the channel's order; never waits.
 pub trait Sink: Send + Sync + Debug {
     /// An event for the channel's local subscribers.
     fn deliver(&self, delivery: &Arc<Delivery>);
     /// Whether anybody here listens to `channel`.
     fn listens(&self, channel: Channel) -> bool;
+    /// Something of `channel` is missing, or may be: its local subscribers read its state anew. What is delivered from
+    /// here on follows that state.
+    fn resync(&self, channel: Channel);
+    /// What there is to say of this instance.
+    fn about(&self) -> About;
     /// A word to this instance.
     fn control(&self, control: &Control);
 }
@@ -118,6 +172,14 @@ pub trait Sink: Send + Sync + Debug {
 /// See the module. Offsets begin at 1; an epoch lives as long as somebody may remember it.
 #[async_trait]
 pub trait Broker: Send + Sync + Debug {
+    /// The present name of this instance. It changes if others have given it up meanwhile.
+    fn instance(&self) -> Arc<str>;
+
+    /// Whatever goes on beside, until `stop`.
+    async fn run(&self, stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+
     /// Gives `message` the next place of `channel`, remembers it and delivers it everywhere. Within a channel keys
     /// ascend: a key that is not greater than the last was published before, and answers `None`.
     async fn publish(
@@ -134,7 +196,8 @@ pub trait Broker: Send + Sync + Debug {
     /// Every event after `off`, in order, and where the channel stands then; `None` if that is no longer known.
     async fn since(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<(Vec<Arc<Delivery>>, Place)>>;
 
-    /// This instance begins to listen to `channel`. Letting go is the sweep's: it asks the sink who still listens.
+    /// This instance listens to `channel` from here on. The sink listens already; letting go is the broker's: it asks
+    /// the sink who still does.
     async fn subscribe(&self, channel: Channel) -> Result<()>;
 
     /// Tells every instance.
@@ -146,8 +209,15 @@ pub trait Broker: Send + Sync + Debug {
     /// A device is gone, `held` for the grace or for good.
     async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>>;
 
+    /// The edge of `user` that was decided here last has been told; answers the next one, if things have changed
+    /// meanwhile. An edge whose teller says nothing is found due again, and told by another.
+    async fn told(&self, user: AccountId, now: Millis) -> Result<Option<Edge>>;
+
     /// Whoever is held will not come back: the grace ends at once.
     async fn give_up(&self, user: AccountId, now: Millis) -> Result<()>;
+
+    /// How often it is worth asking who is due.
+    fn pace(&self) -> Duration;
 
     /// Whose grace has ended.
     async fn due(&self, now: Millis) -> Result<Vec<AccountId>>;
@@ -163,6 +233,9 @@ pub trait Broker: Send + Sync + Debug {
 
     /// Takes what is kept under `key`; only one taker gets it.
     async fn take(&self, key: &str, now: Millis) -> Result<Option<String>>;
+
+    /// All instances, this one among them.
+    async fn instances(&self) -> Result<Vec<InstanceInfo>>;
 
     /// Whether what others say arrives here. A broker that has nobody else to hear has nothing to fear.
     async fn check(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Why a socket is closed. The number tells a client whether to come back.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// 4000–4499: reconnect with full jitter. 4500–4999: do not. 1009 is WebSocket's own (RFC 6455, section 7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,5 +92,13 @@ impl CloseReason {
 impl Serialize for CloseReason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for CloseReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let found = Self::ALL.iter().find(|reason| reason.as_str() == word).copied();
+        found.ok_or_else(|| de::Error::custom(format!("{word:?} is no reason to close")))
     }
 }

@@ -161,6 +161,8 @@ pub enum ExitReason {
 pub enum OfflineReason {
     /// The last connection was lost and did not come back in time.
     Disconnected,
+    /// The instance that held it is gone, and it came back to no other in time.
+    InstanceLost,
     /// Signed out, or the account is gone.
     Logout,
 }

@@ -39,8 +39,10 @@ pub struct TestApp {
     stop: CancellationToken,
     server: Option<JoinHandle<anyhow::Result<()>>>,
     // Fields fall in this order: the server goes before what it stands on.
-    _database: Option<Scratch>,
-    _data: TempDir,
+    #[allow(dead_code, reason = "what the server stands on falls with it")]
+    database: Option<Scratch>,
+    #[allow(dead_code, reason = "what the server stands on falls with it")]
+    data: Option<TempDir>,
 }
 
 impl TestApp {
@@ -51,11 +53,25 @@ impl TestApp {
 
     /// A server with `settings`, for example `("presence.grace_secs", "1")`.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let database = Scratch::create().await;
-        let mut environment = vec![("SOLGIK__DATA_DIR".to_owned(), data.path().to_str().unwrap().to_owned())];
-        if let Some(database) = &database {
-            environment.push(("SOLGIK__DATABASE__URL".to_owned(), database.url()));
+        let (data, database) = (tempfile::tempdir().unwrap(), Scratch::create().await);
+        let (path, url) = (data.path().to_str().unwrap().to_owned(), database.as_ref().map(Scratch::url));
+        let mut app = Self::on(&path, url, settings).await;
+        (app.data, app.database) = (Some(data), database);
+        app
+    }
+
+    /// Another instance with `settings`, on the same data and database as this one. It must not outlive it.
+    pub async fn beside(&self, settings: &[(&str, &str)]) -> Self {
+        let config = &self.app.config;
+        let url = config.database.url.expose();
+        let url = (!url.is_empty()).then(|| url.to_owned());
+        Self::on(config.data_dir.to_str().unwrap(), url, settings).await
+    }
+
+    async fn on(data: &str, database: Option<String>, settings: &[(&str, &str)]) -> Self {
+        let mut environment = vec![("SOLGIK__DATA_DIR".to_owned(), data.to_owned())];
+        if let Some(url) = database {
+            environment.push(("SOLGIK__DATABASE__URL".to_owned(), url));
         }
         for (key, value) in CHEAP.iter().chain(settings) {
             environment.push((format!("SOLGIK__{}", key.replace('.', "__").to_uppercase()), (*value).to_owned()));
@@ -66,8 +82,12 @@ impl TestApp {
         let door = Door::new(format!("http://{}", listener.local_addr().unwrap()));
         let stop = CancellationToken::new();
         let server = Some(tokio::spawn(server::run(app.clone(), listener, stop.clone())));
+        let ready = async { while door.get("/readyz").await.status == 503 {} };
+        timeout(Duration::from_secs(10), ready).await.expect("the server is not ready");
         door.get("/readyz").await.ok();
-        Self { app, door, people: AtomicU32::new(0), stop, server, _database: database, _data: data }
+        // Those of another instance have other numbers.
+        let people = AtomicU32::new(u32::from(rand::random::<u16>()) << 8);
+        Self { app, door, people, stop, server, database: None, data: None }
     }
 
     /// Somebody with an account and a session, put straight into the database because that is quick.

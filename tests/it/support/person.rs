@@ -59,6 +59,11 @@ impl Person {
         Self { door: self.door.with_token(&token), token, ..self.clone() }
     }
 
+    /// The same person at another instance's door.
+    pub fn at(&self, door: &Door) -> Self {
+        Self { door: door.with_token(&self.token), ..self.clone() }
+    }
+
     /// Makes a room and sits in it.
     pub async fn make_room(&self) -> i64 {
         self.post("/rooms/", json!({"name": "새벽반"})).await.ok()["id"].as_i64().unwrap()

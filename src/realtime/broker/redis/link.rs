@@ -1,0 +1,325 @@
+//! The way to Redis: one server or a cluster, and a connection for commands that comes back by itself.
+//!
+//! Promises that while Redis is away a command fails at once instead of queueing, and that each command carries the
+//! name of the server that its connection leads to: a script that finds the mark of another one knows that the last
+//! words of that one may be lost. It repeats nothing by itself.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError,
+    RedisFuture, RedisResult, ServerErrorKind, ToRedisArgs, Value,
+    aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection},
+    cluster::{ClusterClient, ClusterClientBuilder},
+    cluster_async::ClusterConnection,
+};
+use tokio::{sync::Notify, time::sleep};
+
+use super::{keys::Partition, scripts::Lua};
+use crate::error::{Error, ErrorCode, Result};
+
+/// How long a connection may take to come about, and an answer to come. Longer than Redis ever pauses on purpose;
+/// shorter than anybody waits for an answer of ours.
+const CONNECT: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Waits between two attempts to connect.
+const RETRY: std::ops::Range<u64> = 100..400;
+
+/// Commands that may be on their way into the connection before whoever adds one waits for a moment.
+const PIPELINE: usize = 1024;
+
+/// Where Redis is.
+pub(super) enum Target {
+    /// One server.
+    One(Box<Client>),
+    /// Some nodes of a cluster; they know the others.
+    Cluster(Vec<redis::ConnectionInfo>),
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address may hold a password.
+        f.write_str(match self {
+            Self::One(_) => "One",
+            Self::Cluster(_) => "Cluster",
+        })
+    }
+}
+
+impl Target {
+    /// `redis://host:port/0` or `rediss://…` is a server; several, separated by commas, are nodes of a cluster.
+    pub(super) fn parse(urls: &str) -> anyhow::Result<Self> {
+        let read = |url: &str| -> anyhow::Result<redis::ConnectionInfo> {
+            let unreadable = || anyhow::anyhow!("broker.redis_url: write redis://host:port, or several with commas");
+            let info = url.trim().into_connection_info().map_err(|_| unreadable())?;
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+            Ok(info.set_redis_settings(settings))
+        };
+        let mut nodes =
+            urls.split(',').filter(|url| !url.trim().is_empty()).map(read).collect::<Result<Vec<_>, _>>()?;
+        match nodes.pop() {
+            Some(only) if nodes.is_empty() && !urls.contains(',') => Ok(Self::One(Box::new(Client::open(only)?))),
+            last => {
+                nodes.extend(last);
+                Ok(Self::Cluster(nodes))
+            }
+        }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
+    /// Connects; what the server says unasked goes to `pushes`.
+    pub(super) async fn connect(&self, pushes: Option<impl AsyncPushSender>) -> RedisResult<Wire> {
+        match self {
+            Self::One(client) => {
+                let mut config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(CONNECT))
+                    .set_response_timeout(Some(ANSWER))
+                    .set_pipeline_buffer_size(PIPELINE);
+                if let Some(pushes) = pushes {
+                    config = config.set_push_sender(pushes);
+                }
+                Ok(Wire::One(client.get_multiplexed_async_connection_with_config(&config).await?))
+            }
+            Self::Cluster(nodes) => {
+                let mut builder: ClusterClientBuilder = ClusterClient::builder(nodes.iter().cloned())
+                    .use_protocol(ProtocolVersion::RESP3)
+                    .connection_timeout(CONNECT)
+                    .response_timeout(ANSWER)
+                    // A slot may be on its way to another node; a node that is gone is for others to notice.
+                    .retries(2);
+                if let Some(pushes) = pushes {
+                    builder = builder.push_sender(pushes);
+                }
+                Ok(Wire::Cluster(builder.build()?.get_async_connection().await?))
+            }
+        }
+    }
+}
+
+/// One connection, shared by everybody who has a clone.
+#[derive(Clone)]
+pub(super) enum Wire {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Wire {
+    /// Listens to `topics`; in a cluster all of one partition.
+    pub(super) async fn subscribe(&mut self, topics: &[String]) -> RedisResult<()> {
+        match self {
+            Self::One(wire) => wire.subscribe(topics).await,
+            Self::Cluster(wire) => wire.ssubscribe(topics).await,
+        }
+    }
+
+    pub(super) async fn unsubscribe(&mut self, topics: &[String]) -> RedisResult<()> {
+        match self {
+            Self::One(wire) => wire.unsubscribe(topics).await,
+            Self::Cluster(wire) => wire.sunsubscribe(topics).await,
+        }
+    }
+}
+
+impl ConnectionLike for Wire {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(wire) => wire.req_packed_command(cmd),
+            Self::Cluster(wire) => wire.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a redis::Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(wire) => wire.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(wire) => wire.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(wire) => wire.get_db(),
+            Self::Cluster(wire) => wire.get_db(),
+        }
+    }
+}
+
+/// A connection that works, as far as anybody knows.
+#[derive(Clone)]
+struct Live {
+    wire: Wire,
+    /// The server's name for this life of it; empty in a cluster, where each node is asked for its own.
+    server: Arc<str>,
+    number: u64,
+}
+
+/// The connection for commands.
+pub(super) struct Link {
+    pub(super) target: Target,
+    live: RwLock<Option<Live>>,
+    lost: Notify,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("target", &self.target).field("is_up", &self.is_up()).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, live: RwLock::new(None), lost: Notify::new() }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn live(&self) -> Result<Live> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner).clone();
+        live.ok_or_else(|| ErrorCode::Unavailable.into())
+    }
+
+    /// Connects once.
+    pub(super) async fn connect(&self) -> anyhow::Result<()> {
+        let mut wire = self.target.connect(None::<fn(redis::PushInfo) -> Result<(), ()>>).await?;
+        let server = match self.target.is_cluster() {
+            true => String::new(),
+            false => server_of(&mut wire).await?,
+        };
+        let live = Live { wire, server: server.into(), number: rand::random() };
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live);
+        Ok(())
+    }
+
+    /// Connects until it is connected, and again whenever the connection breaks. Says each time that it has.
+    pub(super) async fn keep(&self, connected: impl Fn()) {
+        let mut said = false;
+        loop {
+            if !self.is_up() {
+                match self.connect().await {
+                    Ok(()) => said = false,
+                    Err(error) => {
+                        if !std::mem::replace(&mut said, true) {
+                            tracing::warn!(%error, "Redis is not to be reached; trying on");
+                        }
+                        sleep(Duration::from_millis(rand::random_range(RETRY))).await;
+                        continue;
+                    }
+                }
+            }
+            connected();
+            self.lost.notified().await;
+        }
+    }
+
+    /// The connection was found to be broken; a later one may be there already.
+    fn give_up(&self, number: u64) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if live.as_ref().is_some_and(|live| live.number == number) {
+            *live = None;
+            self.lost.notify_one();
+        }
+    }
+
+    fn judge(&self, number: u64, error: RedisError) -> Error {
+        let kind = error.kind();
+        let away = matches!(
+            kind,
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                    | ServerErrorKind::ClusterDown
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::ReadOnly
+                    | ServerErrorKind::TryAgain
+                    | ServerErrorKind::Moved
+                    | ServerErrorKind::Ask
+            ) | ErrorKind::Io
+                | ErrorKind::ClusterConnectionNotFound
+        );
+        // A server that has become a replica does not close its connections by itself. A cluster's connection finds
+        // its nodes again.
+        let broken = error.is_unrecoverable_error()
+            || matches!(kind, ErrorKind::Io | ErrorKind::Server(ServerErrorKind::ReadOnly));
+        if broken && !self.target.is_cluster() {
+            self.give_up(number);
+        }
+        if away || broken {
+            tracing::debug!(%error, "Redis does not answer");
+            ErrorCode::Unavailable.into()
+        } else {
+            Error::Internal(anyhow::Error::from(error).context("asking Redis"))
+        }
+    }
+
+    /// Runs one command.
+    pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        let mut live = self.live()?;
+        command.query_async(&mut live.wire).await.map_err(|error| self.judge(live.number, error))
+    }
+
+    /// Runs commands, each with the partition of its keys, in as few steps as there can be; answers in their order.
+    pub(super) async fn run_all<T: FromRedisValue>(&self, commands: Vec<(Partition, Cmd)>) -> Result<Vec<T>> {
+        let live = self.live()?;
+        let run = async |commands: Vec<(usize, Cmd)>| {
+            let mut pipeline = redis::Pipeline::with_capacity(commands.len());
+            let (indices, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+            for command in commands {
+                pipeline.add_command(command);
+            }
+            let answers: Vec<T> = pipeline.query_async(&mut live.wire.clone()).await?;
+            Ok::<_, RedisError>(indices.into_iter().zip(answers).collect::<Vec<_>>())
+        };
+        let mut groups = std::collections::BTreeMap::<Option<Partition>, Vec<(usize, Cmd)>>::new();
+        for (index, (partition, command)) in commands.into_iter().enumerate() {
+            groups.entry(self.target.is_cluster().then_some(partition)).or_default().push((index, command));
+        }
+        let answers = futures_util::future::try_join_all(groups.into_values().map(run)).await;
+        let mut answers =
+            answers.map_err(|error| self.judge(live.number, error))?.into_iter().flatten().collect::<Vec<_>>();
+        answers.sort_by_key(|(index, _)| *index);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Runs a script. Its first argument is the server's name.
+    pub(super) async fn eval<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        keys: &[String],
+        arguments: impl ToRedisArgs,
+    ) -> Result<T> {
+        let mut live = self.live()?;
+        let call = |command: &str, what: &str| {
+            let mut call = redis::cmd(command);
+            call.arg(what).arg(keys.len()).arg(keys).arg(&*live.server).arg(&arguments);
+            call
+        };
+        let mut answer = call("EVALSHA", &script.digest).query_async(&mut live.wire).await;
+        if answer.as_ref().is_err_and(|error: &RedisError| error.kind() == NO_SCRIPT) {
+            answer = call("EVAL", &script.code).query_async(&mut live.wire).await;
+        }
+        answer.map_err(|error| self.judge(live.number, error))
+    }
+}
+
+const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
+
+/// The server's name for its present life. A replica is none: what is written there is lost.
+async fn server_of(wire: &mut Wire) -> anyhow::Result<String> {
+    let info: String = redis::cmd("INFO").query_async(wire).await?;
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    anyhow::ensure!(field("role") == Some("master"), "this Redis is a replica, or loads");
+    field("run_id").map(str::to_owned).ok_or_else(|| anyhow::anyhow!("this Redis does not say who it is"))
+}
