@@ -11,6 +11,7 @@ import { createPeople } from './people.js';
 import { sentence } from './sentences.js';
 import { openSession } from './session.js';
 import { SolgikClient } from './solgik-client.js';
+import './theme.js';
 import { createTimer } from './timer.js';
 import { forgot, reset, signin, signup } from './views/auth.js';
 import { friends } from './views/friends.js';
@@ -18,9 +19,9 @@ import { ranking } from './views/ranking.js';
 import { room } from './views/room.js';
 import { rooms } from './views/rooms.js';
 import { settings } from './views/settings.js';
-import { hasStudy, study } from './views/study.js';
+import { study } from './views/study.js';
 import { time } from './views/time.js';
-import { timerBar } from './views/timer.js';
+import { doing, timerBar } from './views/timer.js';
 
 const OUTSIDE = { signin, signup, forgot, reset };
 const INSIDE = { rooms, room, friends, ranking, study, time, settings };
@@ -36,8 +37,8 @@ const frame = createFrame(document.getElementById('app'), { onLanguage: speak })
 let client = null;
 let timer = null;
 let bar = null; // the timer as it is seen in every view
-let offersStudy = false;
 let page = null; // the view that is shown: its subscriptions, and whether it was left
+let plan = null;
 let diary = []; // what was said in the room since we sat down
 let resetParams = {}; // of a mailed link; taken out of the address at once
 
@@ -60,6 +61,15 @@ const app = {
   },
   get diary() {
     return diary;
+  },
+  /** The time setting as it was last heard of; null where there is none. */
+  get plan() {
+    return plan;
+  },
+  async profile() {
+    const told = await api.get(`/accounts/${app.userId}/`);
+    plan = told.time_setting;
+    return told;
   },
   get userId() {
     return session.user?.pk ?? client?.picture.user?.id;
@@ -146,7 +156,6 @@ function build() {
   bar = client && timerBar(app);
   frame.build(Boolean(client), bar?.element);
   if (!client) return;
-  frame.offer('study', offersStudy);
   frame.showLink(client.status);
   frame.showPicture(client.picture);
 }
@@ -177,9 +186,10 @@ function enterHouse() {
   );
   client.on('ended', ended);
   timer = createTimer(client, rang);
+  timer.onTick(() => frame.showDoing(doing(timer.standing())));
   build();
   client.connect();
-  lookForStudy();
+  app.profile().catch(() => {}); // only spares typing; whoever needs it asks again
 }
 
 function leaveHouse() {
@@ -187,10 +197,10 @@ function leaveHouse() {
   page = null;
   timer?.close();
   client?.close();
-  timer = client = null;
-  offersStudy = false;
+  timer = client = plan = null;
   diary = [];
   frame.hideBanner();
+  frame.showDoing('');
   build();
 }
 
@@ -199,15 +209,6 @@ function rang(rung) {
   const text = t(`timer.rang.${rung.phase}`);
   frame.notify(text);
   ring(rung, text);
-}
-
-/** Servers without statistics get no link to them. */
-async function lookForStudy() {
-  const asked = client;
-  const isThere = await hasStudy(app);
-  if (asked !== client || !client) return;
-  offersStudy = isThere;
-  frame.offer('study', isThere);
 }
 
 /** The session is over; the reason, if there is one, is said at the door. */

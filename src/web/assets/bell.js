@@ -48,23 +48,29 @@ export const notifications = {
     return globalThis.Notification?.permission ?? 'unsupported';
   },
   /** To be called by a button alone. */
-  ask: () => Notification.requestPermission(),
+  async ask() {
+    if ((await Notification.requestPermission()) === 'granted') await messenger();
+  },
 };
+
+/** Who shows notifications where a page may not. */
+const messenger = () => navigator.serviceWorker?.register(new URL('bell-worker.js', import.meta.url));
 
 /** Ring for a boundary, unless another tab has just done so. */
 export async function ring({ key, phase }, text) {
   if (!(await claim(`solgik.ring:${key}`))) return;
   if (sound.isOn) sound.play(phase);
   if (notifications.permission !== 'granted') return;
+  const options = { tag: 'solgik.timer', icon: new URL('favicon.svg', import.meta.url).href, silent: true };
   try {
-    const icon = new URL('favicon.svg', import.meta.url).href;
-    const note = new Notification(text, { tag: 'solgik.timer', icon, silent: true });
+    const note = new Notification(text, options);
     note.onclick = () => {
       focus();
       note.close();
     };
   } catch {
-    // Some phones allow it to service workers alone.
+    const registration = await messenger(); // a phone's page has to send somebody
+    if (registration?.active) await registration.showNotification(text, options);
   }
 }
 

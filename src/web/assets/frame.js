@@ -17,6 +17,7 @@ const NAV_ICONS = {
   settings: 'gear',
 };
 const MARK = new URL('favicon.svg', import.meta.url).href;
+const LIBRARY = new URL('solgik-client.js', import.meta.url).href;
 const TOAST_MS = 5_000;
 const TOASTS = 3;
 const SPOKEN = 5; // lines that the live region keeps
@@ -28,6 +29,8 @@ export function createFrame(root, { onLanguage }) {
   const banner = h('div', { class: 'banner', role: 'alert', hidden: true });
   const menu = new Map();
   let link;
+  let title = ''; // of the view
+  let doing = ''; // what the tab says before it
 
   /** Make it anew: after signing in or out, or in another language. `bar` is seen in every view. */
   function build(inside, bar) {
@@ -66,6 +69,7 @@ export function createFrame(root, { onLanguage }) {
         banner,
       ),
       main,
+      footer(),
       toasts,
       liveRegion,
     );
@@ -76,6 +80,8 @@ export function createFrame(root, { onLanguage }) {
     event.preventDefault();
     main.focus();
   }
+
+  const entitle = () => (document.title = [doing, title, 'Solgik'].filter(Boolean).join(' · '));
 
   function announce(text) {
     liveRegion.append(h('p', {}, text));
@@ -102,15 +108,18 @@ export function createFrame(root, { onLanguage }) {
         if (key === name) anchor.setAttribute('aria-current', 'page');
         else anchor.removeAttribute('aria-current');
       }
-      const title = main.querySelector('h1');
-      document.title = `${title.textContent} · Solgik`;
+      const heading = main.querySelector('h1');
+      title = heading.textContent;
+      entitle();
       scrollTo(0, 0);
-      title.focus({ preventScroll: true });
+      heading.focus({ preventScroll: true });
     },
 
-    /** A view that this server may not have. */
-    offer(name, isThere) {
-      menu.get(name).anchor.hidden = !isThere;
+    /** What one is doing, for those who see no more than the tab. */
+    showDoing(text) {
+      if (text === doing) return;
+      doing = text;
+      entitle();
     },
 
     showLink(status) {
@@ -138,4 +147,15 @@ export function createFrame(root, { onLanguage }) {
       banner.hidden = true;
     },
   };
+}
+
+/** For those who build upon it. */
+function footer() {
+  return h(
+    'footer',
+    { class: 'foot' },
+    h('p', {}, t('foot.lead')),
+    h('a', { href: '/docs/' }, t('foot.docs')),
+    h('a', { href: LIBRARY }, t('foot.library')),
+  );
 }

@@ -8,6 +8,9 @@ const KEY = 'solgik.language';
 const WORDS = {
   ko: {
     'app.tagline': '조용히, 함께 공부하는 방',
+    'app.promise.people': '누가 와 있고 누가 공부하는지 바로 보여요.',
+    'app.promise.bell': '공부와 휴식이 제때 울려요. 다른 화면을 보고 있어도요.',
+    'app.promise.chart': '공부한 1분 1분이 빠짐없이 쌓여요.',
     'app.skip': '본문으로 건너뛰기',
     'app.nav': '주요 메뉴',
     'app.otherLanguage': 'English',
@@ -42,6 +45,10 @@ const WORDS = {
     'ended.resume': '여기서 계속하기',
     'ended.version': '새 버전이 나왔어요. 화면을 새로 고쳐 주세요.',
     'ended.reload': '새로 고침',
+
+    'foot.lead': '앱을 만들고 계신가요?',
+    'foot.docs': '개발 문서',
+    'foot.library': '클라이언트 라이브러리',
 
     'form.required': '꼭 입력해 주세요.',
 
@@ -188,6 +195,7 @@ const WORDS = {
     'timer.next.work': '{time}부터 공부',
     'timer.next.break': '{time}부터 휴식',
     'timer.next.end': '{time}에 끝',
+    'timer.until': '{state}, {time}까지',
     'timer.since': '{time} 시작',
     'timer.left': '{n}분 남음',
     'timer.elapsed': '{n}분째',
@@ -225,7 +233,6 @@ const WORDS = {
 
     'study.title': '공부 기록',
     'study.lead': '하루하루가 모인 한 해예요.',
-    'study.absent': '이 서버에는 아직 공부 기록이 없어요.',
     'study.current': '연속 공부',
     'study.longest': '최장 연속',
     'study.year': '지난 한 해',
@@ -253,6 +260,16 @@ const WORDS = {
     'settings.profile': '내 정보',
     'settings.save': '저장',
     'settings.saved': '저장했어요.',
+    'settings.privacy': '공개 범위',
+    'settings.listed': '순위에 나타나기',
+    'settings.listedHint': '끄면 어떤 순위에도 이름이 보이지 않아요.',
+    'settings.share': '친구에게 공부 기록 보이기',
+    'settings.shareHint': '끄면 나만 볼 수 있어요.',
+    'settings.look': '화면',
+    'settings.theme': '밝기',
+    'settings.theme.device': '기기와 같이',
+    'settings.theme.light': '밝게',
+    'settings.theme.dark': '어둡게',
     'settings.key': '제품 키 등록',
     'settings.keyLead': '기기에 적힌 제품 키를 입력해 주세요.',
     'settings.keySubmit': '등록',
@@ -271,6 +288,9 @@ const WORDS = {
 
   en: {
     'app.tagline': 'A quiet room to study in, together',
+    'app.promise.people': 'See at once who is here and who studies.',
+    'app.promise.bell': 'Study and breaks ring on time, also while you look elsewhere.',
+    'app.promise.chart': 'Every minute that you study is kept.',
     'app.skip': 'Skip to content',
     'app.nav': 'Main',
     'app.otherLanguage': '한국어',
@@ -305,6 +325,10 @@ const WORDS = {
     'ended.resume': 'Continue here',
     'ended.version': 'A new version is out. Please reload the page.',
     'ended.reload': 'Reload',
+
+    'foot.lead': 'Building an app?',
+    'foot.docs': 'Documents',
+    'foot.library': 'Client library',
 
     'form.required': 'Please fill this in.',
 
@@ -451,6 +475,7 @@ const WORDS = {
     'timer.next.work': 'study from {time}',
     'timer.next.break': 'break from {time}',
     'timer.next.end': 'done at {time}',
+    'timer.until': '{state}, until {time}',
     'timer.since': 'started {time}',
     'timer.left': '{n} min left',
     'timer.elapsed': 'for {n} min',
@@ -488,7 +513,6 @@ const WORDS = {
 
     'study.title': 'Study record',
     'study.lead': 'A year, made of days.',
-    'study.absent': 'This server keeps no study record yet.',
     'study.current': 'Days in a row',
     'study.longest': 'Longest ever',
     'study.year': 'Past year',
@@ -516,6 +540,16 @@ const WORDS = {
     'settings.profile': 'Profile',
     'settings.save': 'Save',
     'settings.saved': 'Saved.',
+    'settings.privacy': 'Privacy',
+    'settings.listed': 'Appear in rankings',
+    'settings.listedHint': 'Turned off, your name stands on no board.',
+    'settings.share': 'Show my study record to friends',
+    'settings.shareHint': 'Turned off, it is yours alone.',
+    'settings.look': 'Appearance',
+    'settings.theme': 'Theme',
+    'settings.theme.device': 'As the device',
+    'settings.theme.light': 'Light',
+    'settings.theme.dark': 'Dark',
     'settings.key': 'Register a product key',
     'settings.keyLead': 'Enter the key that is printed on your device.',
     'settings.keySubmit': 'Register',
@@ -550,8 +584,11 @@ export function setLanguage(language) {
 /** The sentence of a key, with `{params}` filled in. */
 export function t(key, params = {}) {
   const sentence = WORDS[current][key] ?? key;
-  return sentence.replace(/\{(\w+)\}/g, (_, name) => params[name] ?? '');
+  return sentence.replace(/\{(\w+)\}/g, (_, name) => isolated(params[name] ?? ''));
 }
+
+/** A name that is written from right to left turns nothing around it. */
+const isolated = (value) => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(value) ? `\u2068${value}\u2069` : value);
 
 /** The hour of an instant; with its day, if that is not today and not said beside it. */
 export function clock(ms, isDaySaid = false) {

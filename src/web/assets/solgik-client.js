@@ -42,6 +42,8 @@ const BACKOFF_CAP_MS = 30_000;
 const STEADY_MS = 10_000; // a connection that lived this long starts the back-off afresh
 const OPENING_MS = 10_000; // from dialling to hello
 const ANSWER_MS = 15_000; // from a call to its answer
+const QUIET_MS = 3_000; // a connection that was silent for this long is asked whether it lives …
+const PROBE_MS = 4_000; // … and has so long to answer
 const SYNC_MS = 5_000; // a sync that brought nothing may be asked again
 const REMEMBERED_EIDS = 256;
 const NOWHERE = Object.freeze({ epoch: '', off: 0 }); // a position that no server can honour
@@ -108,12 +110,14 @@ export class SolgikClient {
   connect() {
     if (this.#socket) return;
     globalThis.addEventListener?.('online', this.#hurry);
+    globalThis.document?.addEventListener('visibilitychange', this.#hurry);
     this.#dial();
   }
 
   /** Leave for good. The picture stays as it was. */
   close() {
     globalThis.removeEventListener?.('online', this.#hurry);
+    globalThis.document?.removeEventListener('visibilitychange', this.#hurry);
     this.#drop('closed');
     this.#setStatus('idle');
   }
@@ -124,10 +128,14 @@ export class SolgikClient {
    * @throws {SolgikError} its `err`; or `offline` (not sent), `disconnected` and `timeout` (unknown)
    */
   call(op, d = {}) {
+    return this.#ask(op, d, ANSWER_MS);
+  }
+
+  #ask(op, d, patience) {
     if (this.status !== 'open') return Promise.reject(new SolgikError('offline'));
     const id = this.#nextId++ >>> 0;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#settle({ id, err: { code: 'timeout' } }), ANSWER_MS);
+      const timer = setTimeout(() => this.#settle({ id, err: { code: 'timeout' } }), patience);
       this.#pending.set(id, { op, resolve, reject, timer });
       this.#send({ id, op, d });
     });
@@ -217,8 +225,15 @@ export class SolgikClient {
     for (const id of [...this.#pending.keys()]) this.#settle({ id, err: { code } });
   }
 
+  /** Another network, or somebody looks again: don't wait, and don't trust what has been silent. */
   #hurry = () => {
+    if (globalThis.document?.hidden) return;
     if (this.status === 'waiting') this.#dial();
+    if (this.status !== 'open' || Date.now() - this.#heardAt < QUIET_MS) return;
+    const socket = this.#socket;
+    this.#ask('whoami', {}, PROBE_MS).catch(({ code }) => {
+      if (code === 'timeout' && this.#socket === socket) this.#lost(1006, 'silence');
+    });
   };
 
   /** Timers sleep in background tabs, so the clock decides, not the timer. */

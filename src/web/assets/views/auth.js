@@ -6,6 +6,7 @@
 import { h } from '../dom.js';
 import { t } from '../i18n.js';
 import { form } from '../form.js';
+import { icon } from './parts.js';
 import { scene } from './scene.js';
 
 const email = () => ({ name: 'email', label: t('field.email'), type: 'email', autocomplete: 'username' });
@@ -13,6 +14,8 @@ const newPasswords = (first, second, labels) => [
   { name: first, label: t(labels[0]), type: 'password', autocomplete: 'new-password', hint: t('field.passwordHint') },
   { name: second, label: t(labels[1]), type: 'password', autocomplete: 'new-password' },
 ];
+
+const PROMISES = [['people', 'app.promise.people'], ['bell', 'app.promise.bell'], ['chart', 'app.promise.chart']];
 
 export function signin(app) {
   return porch(
@@ -102,6 +105,7 @@ function porch(title, ...content) {
     { class: 'porch' },
     h('div', { class: 'porch-scene' }, scene(), h('p', { class: 'tagline' }, t('app.tagline'))),
     h('div', { class: 'porch-door' }, h('h1', { tabindex: '-1' }, title), ...content),
+    h('ul', { class: 'promises' }, PROMISES.map(([drawn, key]) => h('li', {}, icon(drawn), t(key)))),
   );
 }
 

@@ -183,7 +183,7 @@ function person({ id, name }, ...beside) {
     { class: 'person' },
     avatar({ id, name }),
     h('div', { class: 'person-name' }, personName(name), beside[0]),
-    ...beside.slice(1),
+    h('span', { class: 'person-actions' }, ...beside.slice(1)),
   );
 }
 

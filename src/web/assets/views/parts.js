@@ -95,11 +95,12 @@ export function ring(...inside) {
 
 /** A choice of few, of which one is pressed. */
 export function segmented(label, options, chosen, onchoose) {
-  const buttons = options.map(({ value, text }) =>
+  const buttons = options.map(({ value, text, lang }) =>
     h(
       'button',
       {
         type: 'button',
+        lang,
         'aria-pressed': String(value === chosen),
         onclick: ({ currentTarget }) => {
           buttons.forEach((button) => button.setAttribute('aria-pressed', String(button === currentTarget)));
@@ -110,6 +111,24 @@ export function segmented(label, options, chosen, onchoose) {
     ),
   );
   return h('div', { class: 'segmented', role: 'group', 'aria-label': label }, buttons);
+}
+
+/** Something that is on or off, and is so at once; goes back where it was refused. */
+export function toggle(label, hint, isOn, change, fail) {
+  const box = h('input', {
+    type: 'checkbox',
+    role: 'switch',
+    checked: isOn,
+    onchange: async () => {
+      box.disabled = true;
+      await change(box.checked).catch((error) => {
+        box.checked = !box.checked;
+        fail(error);
+      });
+      box.disabled = false;
+    },
+  });
+  return h('label', { class: 'toggle' }, h('span', {}, label, h('span', { class: 'hint' }, hint)), box);
 }
 
 /** A view's title; the router moves the focus here. */

@@ -11,6 +11,7 @@ import { sentence } from '../sentences.js';
 import { empty, heading, icon } from './parts.js';
 
 const PAGE_SIZE = 12;
+const LOOK_AGAIN_MS = 20_000; // for rooms that were made since
 const WINDOWS = 12; // lights drawn for one room; the words beside them tell the rest
 
 export function rooms(app, page) {
@@ -24,7 +25,7 @@ export function rooms(app, page) {
   const status = h('div', { class: 'status', role: 'status' }, t('app.loading'));
   const more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => load(pages + 1) }, t('app.more'));
 
-  async function load(number) {
+  async function load(number, isQuiet = false) {
     const turn = ++asked; // only the last question's answer counts
     try {
       const answer = await app.api.list(`/rooms/${query({ _page: number, _limit: PAGE_SIZE, keyword })}`);
@@ -34,12 +35,20 @@ export function rooms(app, page) {
       total = answer.total;
       pages = number;
       draw();
-      app.client.watch(rows.map(({ id }) => id));
+      watch();
     } catch (error) {
-      if (turn !== asked || page.left) return;
+      if (turn !== asked || page.left || isQuiet) return;
       const again = h('button', { type: 'button', class: 'quiet', onclick: () => load(number) }, t('app.retry'));
       status.replaceChildren(empty(sentence(error), again));
     }
+  }
+
+  let watched = '';
+  function watch() {
+    const ids = rows.map(({ id }) => id);
+    if (String(ids) === watched) return;
+    watched = String(ids);
+    app.client.watch(ids);
   }
 
   function draw() {
@@ -64,7 +73,11 @@ export function rooms(app, page) {
     if (room?.id !== seat) draw();
     seat = room?.id;
   });
-  page.onLeave(() => app.client.watch([]));
+  const lookAgain = setInterval(() => !document.hidden && pages === 1 && load(1, true), LOOK_AGAIN_MS);
+  page.onLeave(() => {
+    clearInterval(lookAgain);
+    app.client.watch([]);
+  });
   load(1);
 
   const search = h('input', { id: 'room-search', type: 'search', placeholder: t('rooms.search'), maxlength: 100 });
@@ -150,8 +163,13 @@ async function enter(app, room) {
   if (here && !(await agreeToMove(here, room))) return;
 
   const go = async (password) => {
-    if (app.client.picture.room) await app.client.call('room.leave');
-    await app.client.call('room.enter', { room: room.id, ...(password && { password }) });
+    const take = () => app.client.call('room.enter', { room: room.id, ...(password && { password }) });
+    // A wrong password is found out first: it must not cost the seat that one has.
+    await take().catch(async (error) => {
+      if (error.code !== 'already_in_room') throw error;
+      await app.client.call('room.leave');
+      await take();
+    });
     await app.seated(room.id);
     app.navigate('#/room');
   };

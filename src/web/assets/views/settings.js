@@ -6,17 +6,22 @@ import { h } from '../dom.js';
 import { ApiError } from '../api.js';
 import { t } from '../i18n.js';
 import { cancel, dialog, form } from '../form.js';
-import { card, heading } from './parts.js';
+import { THEMES, theme } from '../theme.js';
+import { card, heading, segmented, toggle } from './parts.js';
 
 export function settings(app, page) {
-  const profile = card(t('settings.profile'), h('p', { class: 'muted', role: 'status' }, t('app.loading')));
-  loadProfile(app, page, profile);
+  const waiting = () => h('p', { class: 'muted', role: 'status' }, t('app.loading'));
+  const profile = card(t('settings.profile'), waiting());
+  const privacy = card(t('settings.privacy'), waiting());
+  loadProfile(app, page, profile, privacy);
 
   return h(
     'div',
     { class: 'page narrow' },
     heading(t('settings.title')),
     profile,
+    privacy,
+    card(t('settings.look'), languages(app), themes()),
     card(
       t('settings.key'),
       h('p', { class: 'muted' }, t('settings.keyLead')),
@@ -29,7 +34,6 @@ export function settings(app, page) {
         },
       }),
     ),
-    card(t('settings.language'), languages(app)),
     card(
       t('settings.password'),
       form({
@@ -65,38 +69,51 @@ export function settings(app, page) {
 
 const account = (app) => `/accounts/${app.userId}/`;
 
-async function loadProfile(app, page, profile) {
+async function loadProfile(app, page, profile, privacy) {
   let me;
   try {
-    me = await app.api.get(account(app));
+    me = await app.profile();
   } catch (error) {
     return app.fail(error);
   }
   if (page.left) return;
-  profile.lastChild.replaceWith(
-    form({
-      fields: [
-        { name: 'last_name', label: t('field.lastName'), value: me.last_name, autocomplete: 'family-name', half: true },
-        { name: 'first_name', label: t('field.firstName'), value: me.first_name, autocomplete: 'given-name', half: true },
-      ],
-      submit: t('settings.save'),
-      keep: true,
-      onsubmit: async (values) => {
-        await app.api.put(account(app), values);
-        return t('settings.saved');
-      },
-    }),
+  profile.lastChild.replaceWith(h('p', { class: 'muted' }, me.email), names(app, me));
+  privacy.lastChild.replaceWith(
+    toggle(t('settings.listed'), t('settings.listedHint'), !me.hidden, (on) => app.api.put(account(app), { hidden: !on }), app.fail),
+    toggle(t('settings.share'), t('settings.shareHint'), me.share_study, (on) => app.api.put(account(app), { share_study: on }), app.fail),
   );
 }
 
-function languages(app) {
-  const choice = (code, name) =>
-    h(
-      'button',
-      { type: 'button', lang: code, 'aria-pressed': String(app.language() === code), onclick: () => app.setLanguage(code) },
-      name,
-    );
-  return h('div', { class: 'segmented' }, choice('ko', '한국어'), choice('en', 'English'));
+function names(app, me) {
+  return form({
+    fields: [
+      { name: 'last_name', label: t('field.lastName'), value: me.last_name, autocomplete: 'family-name', half: true },
+      { name: 'first_name', label: t('field.firstName'), value: me.first_name, autocomplete: 'given-name', half: true },
+      { name: 'birth_date', label: t('field.birthDate'), type: 'date', value: me.birth_date, autocomplete: 'bday', half: true },
+      {
+        name: 'gender',
+        label: t('field.gender'),
+        options: [{ value: '0', label: t('field.male') }, { value: '1', label: t('field.female') }],
+        value: String(me.gender),
+        half: true,
+      },
+    ],
+    submit: t('settings.save'),
+    keep: true,
+    onsubmit: async (values) => {
+      await app.api.put(account(app), { ...values, gender: Number(values.gender) });
+      return t('settings.saved');
+    },
+  });
+}
+
+const LANGUAGES = [{ value: 'ko', text: '한국어', lang: 'ko' }, { value: 'en', text: 'English', lang: 'en' }];
+
+const languages = (app) => segmented(t('settings.language'), LANGUAGES, app.language(), app.setLanguage);
+
+function themes() {
+  const options = THEMES.map((value) => ({ value, text: t(`settings.theme.${value}`) }));
+  return segmented(t('settings.theme'), options, theme.chosen, (value) => (theme.chosen = value));
 }
 
 function farewell(app) {

@@ -18,16 +18,6 @@ const TOP = 18; // for those of the months
 
 const path = (app) => `/accounts/${app.userId}/study/`;
 
-/** Whether this server keeps statistics. */
-export async function hasStudy(app) {
-  try {
-    await app.api.get(path(app));
-    return true;
-  } catch ({ status }) {
-    return status !== 404;
-  }
-}
-
 export function study(app, page) {
   const body = h('div', { class: 'stack' }, h('p', { class: 'muted', role: 'status' }, t('app.loading')));
 
@@ -41,7 +31,7 @@ export function study(app, page) {
     } catch (error) {
       if (page.left) return;
       const again = h('button', { type: 'button', class: 'quiet', onclick: load }, t('app.retry'));
-      body.replaceChildren(error.status === 404 ? empty(t('study.absent')) : empty(sentence(error), again));
+      body.replaceChildren(empty(sentence(error), again));
     }
   }
 

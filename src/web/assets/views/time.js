@@ -10,7 +10,7 @@ import { form } from '../form.js';
 import { sentence } from '../sentences.js';
 import { card, empty, heading, segmented } from './parts.js';
 
-export const PATH = '/accounts/timesetting/';
+const PATH = '/accounts/timesetting/';
 export const FIRST = { total_time: 240, work_time: 50, break_time: 10 };
 const OPEN_END_CYCLES = 4; // how much of an open end is drawn
 
@@ -19,9 +19,8 @@ export function time(app, page) {
 
   async function load() {
     try {
-      draw(await app.api.get(PATH));
+      draw((await app.profile()).time_setting);
     } catch (error) {
-      if (error.status === 404) return draw(null);
       const again = h('button', { type: 'button', class: 'quiet', onclick: load }, t('app.retry'));
       body.replaceChildren(empty(sentence(error), again));
     }
@@ -50,9 +49,10 @@ export function time(app, page) {
           oninput: (values) => view.update(numbers(values)),
           onsubmit: async (values) => {
             const method = setting ? 'put' : 'post';
-            const saved = await app.api[method](PATH, numbers(values));
+            await app.api[method](PATH, numbers(values));
             app.notify(t('time.saved'));
-            if (!setting) draw(saved ?? numbers(values));
+            if (setting) await app.profile();
+            else await load();
           },
         }),
       ),
@@ -64,7 +64,7 @@ export function time(app, page) {
     try {
       await app.api.delete(PATH);
       app.notify(t('time.deleted'));
-      draw(null);
+      await load();
     } catch (error) {
       app.fail(error);
       button.disabled = false;

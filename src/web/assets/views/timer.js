@@ -8,7 +8,7 @@ import { h, say } from '../dom.js';
 import { cancel, dialog, form } from '../form.js';
 import { clock, t } from '../i18n.js';
 import { icon, ring } from './parts.js';
-import { FIRST, PATH, minuteFields, numbers } from './time.js';
+import { FIRST, minuteFields, numbers } from './time.js';
 
 const MINUTE = 60_000;
 
@@ -16,7 +16,7 @@ export function timerBar(app) {
   const { timer } = app;
   const around = ring();
   const digits = h('p', { class: 'timer-digits', role: 'timer' });
-  const words = h('p', { class: 'timer-words' });
+  const [state, after] = [h('span'), h('span')];
   let busy = false;
 
   /** One command at a time; what it does is told by the picture. */
@@ -28,7 +28,7 @@ export function timerBar(app) {
     busy = false;
     draw();
   };
-  const choose = async () => begin(await app.api.get(PATH).catch(() => FIRST));
+  const choose = () => begin(app.plan ?? FIRST);
   const button = (key, drawn, look, onclick) =>
     h('button', { type: 'button', class: look, onclick, 'aria-label': t(`timer.${key}Label`) }, icon(drawn), h('span', {}, t(`timer.${key}`)));
   const buttons = {
@@ -37,7 +37,7 @@ export function timerBar(app) {
     pause: button('pause', 'pause', 'quiet', act(timer.pause)),
     resume: button('resume', 'play', 'primary', act(timer.resume)),
     stop: button('stop', 'stop', 'quiet', act(timer.stop)),
-    bell: button('notify', 'bell', 'quiet', () => notifications.ask().then(draw, draw)),
+    bell: button('notify', 'bell', 'quiet bell', () => notifications.ask().then(draw, draw)),
   };
   const element = h(
     'section',
@@ -46,7 +46,7 @@ export function timerBar(app) {
       'div',
       { class: 'timer-inner' },
       around.element,
-      h('div', { class: 'timer-face' }, digits, words),
+      h('div', { class: 'timer-face' }, digits, h('p', { class: 'timer-words' }, state, after)),
       h('div', { class: 'timer-actions' }, Object.values(buttons)),
     ),
   );
@@ -73,7 +73,8 @@ export function timerBar(app) {
     around.update(now);
     element.className = isOpen ? `timer running state-${now.state}` : 'timer';
     say(digits, isOpen ? face(now.left ?? now.elapsed - now.from, now.left === null) : t('timer.idle'));
-    say(words, isOpen ? sentence(now) : t('timer.idleLead'));
+    say(state, isOpen ? t(`state.${now.state}`) : t('timer.idleLead'));
+    say(after, isOpen ? ahead(now) : '');
   }
 
   const focus = () => Object.values(buttons).find((one) => !one.hidden).focus();
@@ -100,9 +101,12 @@ export function timerBar(app) {
   return { element, close: off };
 }
 
-function sentence({ state, endsAt, next }) {
-  const doing = t(`state.${state}`);
-  return next && endsAt ? `${doing} · ${t(`timer.next.${next}`, { time: clock(endsAt, true) })}` : doing;
+const ahead = ({ endsAt, next }) => (next && endsAt ? t(`timer.next.${next}`, { time: clock(endsAt, true) }) : '');
+
+/** What the title of the tab says: true until the next boundary, because nobody counts in a hidden tab. */
+export function doing(now) {
+  if (!now || now.done) return '';
+  return now.endsAt ? t('timer.until', { state: t(`state.${now.state}`), time: clock(now.endsAt, true) }) : t(`state.${now.state}`);
 }
 
 /** 1:02:03, or 02:03. What is left is rounded up, so that it says 0 only when it is over. */
