@@ -20,7 +20,6 @@ mod accounts;
 mod actors;
 mod admin;
 mod broker_contract;
-mod browser;
 mod cli_keys;
 mod cli_user;
 mod closes;

@@ -1,0 +1,90 @@
+"""Every view, in both themes, both languages, on a phone and a desk: judged by axe, and left as a picture."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from person import DESKTOP, PHONE, Person
+from playwright.sync_api import expect
+from server import Server
+
+OUTSIDE = ["signin", "signup", "forgot", "reset"]
+INSIDE = ["rooms", "room", "friends", "ranking", "study", "time", "settings"]
+LOOKS = {
+    "light": {"color_scheme": "light", "viewport": DESKTOP, "language": "ko"},
+    "dark": {"color_scheme": "dark", "viewport": DESKTOP, "language": "en"},
+    "phone-light": {"color_scheme": "light", "viewport": PHONE, "language": "en"},
+    "phone-dark": {"color_scheme": "dark", "viewport": PHONE, "language": "ko"},
+}
+
+
+@pytest.fixture(scope="module")
+def house():
+    """A server with a little life in it, and somebody who knows everybody."""
+    server = Server()
+    names = [("수미", "김"), ("하나", "이"), ("도윤", "박"), ("서연", "최"), ("지호", "정"), ("유나", "강")]
+    people = [Person(server, *name) for name in names]
+    sumi, hana, doyun, seoyeon, jiho, yuna = people
+    room = sumi.call("POST", "/rooms/", {"name": "새벽반", "description": "해 뜨기 전 두 시간, 조용히 집중해요."})["id"]
+    yuna.call("POST", "/rooms/", {"name": "공무원 준비", "description": "카메라 없이 조용히", "password": "lamp"})
+    for other in (hana, doyun, seoyeon):
+        other.call("POST", f"/rooms/{room}/", {"action": "enter"})
+        sumi.call("POST", f"/accounts/friend/{other.id}/", {"flag": True})
+        other.call("POST", f"/accounts/friend/{sumi.id}/accept/")
+    jiho.call("POST", f"/accounts/friend/{sumi.id}/", {"flag": True})
+    for other, minutes in ((sumi, 7), (hana, 20), (doyun, 51), (seoyeon, 3)):
+        other.call("POST", "/accounts/timer/start/", {"total_time": 240, "work_time": 50, "break_time": 10})
+        server.earlier(other.id, 60 * minutes)
+    for other in people:
+        server.studied(other.id, 350 if other is sumi else 20 + other.id)
+    yield sumi
+    server.close()
+
+
+@pytest.fixture
+def judge(shot):
+    def judge(one, name):
+        page = one.page
+        page.wait_for_timeout(450)  # what fades in is judged when it is there
+        shot(one, name)
+        found = Axe().run(page, options={"resultTypes": ["violations"]})
+        assert found.violations_count == 0, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the window"
+        untold = re.findall(r"(?m)^[a-z]+\.[a-zA-Z.]+$", page.locator("body").inner_text())
+        assert not untold, untold
+
+    return judge
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_views_at_the_door(window, house, judge, look):
+    one = window(base=house.server.base, **LOOKS[look])
+    for view in OUTSIDE:
+        one.page.goto(f"/#/{view}")
+        expect(one.page.locator("h1")).to_be_visible()
+        judge(one, f"{view}-{look}")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_views_inside(window, house, judge, look):
+    one = window(house, **LOOKS[look])
+    one.open("rooms")
+    for view in INSIDE:
+        one.go(view)
+        expect(one.page.locator(f'nav a[href="#/{view}"]')).to_have_attribute("aria-current", "page")
+        one.page.wait_for_load_state("networkidle")
+        judge(one, f"{view}-{look}")
+
+
+def test_a_theme_can_be_chosen_and_stays(window, house):
+    one = window(house, color_scheme="light")
+    one.open("settings")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = one.page.evaluate(ground)
+    one.page.get_by_role("button", name="어둡게").click()
+    dark = one.page.evaluate(ground)
+    assert dark != light
+    one.page.reload()
+    assert one.page.evaluate(ground) == dark
+    one.page.get_by_role("button", name="기기와 같이").click()
+    assert one.page.evaluate(ground) == light
