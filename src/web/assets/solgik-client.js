@@ -1,39 +1,64 @@
 /**
- * A small client for the Solgik socket protocol (`solgik.v1`), without dependencies.
+ * A small client for the Solgik socket protocol (`solgik.v1`), without dependencies: one file to
+ * take along, for browsers, workers, Deno, Bun and Node 22 or newer.
  *
- * It keeps one WebSocket open, answers heartbeats, notices silence, comes back by itself, and
+ * It keeps one WebSocket open and comes back by itself, with full jitter, or when the server said
+ * to; it answers heartbeats as they arrive, outside any timer that a hidden tab would put off; it
  * maintains a *picture* of who is there. Each event is applied exactly once and in order: every
  * channel has a position {epoch, off}, and what was missed is fetched, never guessed.
  *
+ *     import { SolgikClient } from './solgik-client.js';
+ *
  *     const client = new SolgikClient({ url: 'wss://example.org/ws', token, locale: 'ko' });
- *     client.on('picture', (picture, message) => draw(picture));
+ *     client.on('picture', (picture) => draw(picture));
  *     client.on('room.cheer', ({ d }) => console.log(d.user, d.text));
  *     client.on('ended', ({ code }) => signInAgain(code));
  *     client.connect();
- *     await client.call('room.enter', { room: 42 });
  *
+ *     await client.call('room.enter', { room: 42 });
+ *     await client.call('timer.start', { total_time: 240, work_time: 50, break_time: 10 });
+ *
+ * - **Draw from the picture alone.** It is replaced, never changed in place, so that `===` tells
+ *   whether something is news. Where a run stands between two events is arithmetic over it and
+ *   `client.now()`: see `standing` in timeline.js, which can be taken along as well.
+ * - **`call` answers or throws a `SolgikError`**: the server's refusal by its `code`; `offline`, if
+ *   nothing was sent; `disconnected` and `timeout`, if nobody knows whether it was done. Send
+ *   `timer.*` with a `cmd` of your own, and it can be repeated without counting twice.
+ * - **Tokens end.** Give `token` as a function and it is asked before each connection; tell a
+ *   connection that is open about a later one with `refresh`.
+ * - **`ended` is the end**: the server closed with 4500 or above, where returning is of no use
+ *   (4500 not signed in, 4501 and 4506 another protocol, 4503 the session is over, 4504 another
+ *   device took the place, 4505 the account is gone). `connect` begins again. Everything else is
+ *   waited out: status `waiting`, then `connecting`, then `open`, with the same picture.
+ *
+ * @typedef {number|string|null} Instant
+ *   Milliseconds since 1970 or RFC 3339: `toMs` reads both.
  * @typedef {{id: number, name: string, image: ?string, current_state: number, online: boolean,
- *            since: number|string|null, goal: any, run: ?Run}} Member
- * @typedef {{index: number, phase: 'work'|'break', at: number|string}} Boundary
+ *            since: Instant, goal: any, run: ?Run}} Member
+ * @typedef {{index: number, phase: 'work'|'break', at: Instant}} Boundary
  *   The beginning of a phase to come.
  * @typedef {{id: number, total_time: number, work_time: number, break_time: number,
- *            started_at: number|string, state: 'idle'|'studying'|'break'|'paused',
+ *            started_at: Instant, state: 'idle'|'studying'|'break'|'paused',
  *            phase: 'work'|'break'|null, index: ?number, elapsed_ms: number,
- *            paused_at: number|string|null, ends_at: number|string|null,
- *            completes_at: number|string|null, next: Boundary[], ended_at: number|string|null,
- *            server_time: number|string}} Run
+ *            paused_at: Instant, ends_at: Instant, completes_at: Instant, next: Boundary[],
+ *            ended_at: Instant, server_time: Instant}} Run
  *   A started timer. Its plan is in minutes, 0 being an open end or one long phase; `elapsed_ms` is
  *   what had gone by, pauses not counted, when the server's clock showed `server_time`. From that
- *   and the clock alone everything else follows: see `standing` in timeline.js.
+ *   and the clock alone everything else follows.
  * @typedef {{id: number, name: string, description: string, has_password: boolean,
  *            members: Member[]}} Room
+ *   Between a resumed connection and its snapshot `members` may be missing for a moment.
  * @typedef {{id: number, online: boolean, current_state: number, name?: string}} Friend
- * @typedef {{user: {id: number, name?: string}, at: number|string|null}} FriendRequest
- * @typedef {{user: ?{id: number}, run: ?Run, room: ?Room, friends: Friend[],
- *            requests: FriendRequest[]}} Picture
+ * @typedef {{user: {id: number, name?: string}, at: Instant}} FriendRequest
+ * @typedef {{user: ?{id: number, current_state?: number}, run: ?Run, room: ?Room,
+ *            friends: Friend[], requests: FriendRequest[]}} Picture
  *   `run` is one's own timer, null if none is open.
- * @typedef {{ev: string, ch?: string, off?: number, eid?: string, at?: number, d?: any}} Message
+ * @typedef {{ev?: string, ch?: string, off?: number, eid?: string, at?: number, d?: any,
+ *            id?: number, ok?: any, err?: Refusal}} Message
+ * @typedef {{code: string, message?: string, retry_ms?: ?number}} Refusal
  * @typedef {'idle'|'connecting'|'open'|'waiting'|'ended'} Status
+ * @typedef {{epoch: string, off: number}} Place
+ * @typedef {ReturnType<typeof setTimeout>|undefined} Timer
  */
 
 const PROTOCOL = 'solgik.v1';
@@ -56,6 +81,11 @@ export const EMPTY_PICTURE = Object.freeze({ user: null, run: null, room: null, 
 
 /** A refusal by the server, or a call that could not be answered: programs read `code`. */
 export class SolgikError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} [message]
+   * @param {?number} [retryMs] after how long it may be asked again
+   */
   constructor(code, message = code, retryMs = null) {
     super(message);
     this.name = 'SolgikError';
@@ -64,13 +94,21 @@ export class SolgikError extends Error {
   }
 }
 
-/** An instant of the protocol (milliseconds or RFC 3339) as milliseconds, or null. */
+/**
+ * An instant as milliseconds, or null.
+ * @param {Instant|undefined} instant
+ * @returns {?number}
+ */
 export function toMs(instant) {
   const ms = typeof instant === 'string' ? Date.parse(instant) : instant;
-  return Number.isFinite(ms) ? ms : null;
+  return ms !== null && ms !== undefined && Number.isFinite(ms) ? ms : null;
 }
 
-/** Full jitter: anything between nothing and a ceiling that doubles with each attempt. */
+/**
+ * Full jitter: anything between nothing and a ceiling that doubles with each attempt.
+ * @param {number} attempt from 0
+ * @param {() => number} [random]
+ */
 export function backoff(attempt, random = Math.random) {
   return random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt);
 }
@@ -80,21 +118,23 @@ export class SolgikClient {
   /** @type {Status} */ status = 'idle';
   /** Server clock minus ours, in milliseconds. */ offset = 0;
 
-  #socket = null;
-  #positions = new Map(); // channel → {epoch, off}
-  #syncing = new Map(); // channel → when it was asked
-  #eids = new Set();
-  #pending = new Map(); // call id → {op, resolve, reject, timer}
-  #listeners = new Map();
-  #watched = [];
+  /** @type {?WebSocket} */ #socket = null;
+  /** Of the latest attempt to connect; what an earlier one brings no longer counts. */ #attempt = 0;
+  /** @type {Map<string, Place>} by channel */ #positions = new Map();
+  /** @type {Map<string, number>} when a channel's gap was asked for */ #syncing = new Map();
+  /** @type {Set<string>} */ #eids = new Set();
+  /** @type {Map<number, {op: string, resolve: (ok: any) => void, reject: (error: SolgikError) => void, timer: Timer}>} */
+  #pending = new Map();
+  /** @type {Map<string, Set<(...told: any[]) => void>>} */ #listeners = new Map();
+  /** @type {number[]} */ #watched = [];
   #nextId = 1;
-  #attempts = 0;
-  #retryTimer;
-  #silenceTimer;
+  #failures = 0;
+  /** @type {Timer} */ #retryTimer;
+  /** @type {Timer} */ #silenceTimer;
   #silenceMs = OPENING_MS;
   #heardAt = 0;
   #helloAt = 0;
-  #bye = null;
+  /** @type {?{code?: number, reason?: string, reconnect_ms?: number}} */ #bye = null;
 
   /**
    * @param {{url: string, token: string | (() => string | Promise<string>), locale?: string}} options
@@ -108,7 +148,7 @@ export class SolgikClient {
 
   /** Connect now: the first time, again after `ended`, or without waiting for the back-off. */
   connect() {
-    if (this.#socket) return;
+    if (this.status === 'connecting' || this.status === 'open') return;
     globalThis.addEventListener?.('online', this.#hurry);
     globalThis.document?.addEventListener('visibilitychange', this.#hurry);
     this.#dial();
@@ -124,6 +164,8 @@ export class SolgikClient {
 
   /**
    * Ask the server for something.
+   * @param {string} op as the protocol names it: `room.enter`, `timer.start`, `friend.accept` …
+   * @param {object} [d]
    * @returns {Promise<any>} its `ok`
    * @throws {SolgikError} its `err`; or `offline` (not sent), `disconnected` and `timeout` (unknown)
    */
@@ -131,6 +173,12 @@ export class SolgikClient {
     return this.#ask(op, d, ANSWER_MS);
   }
 
+  /**
+   * @param {string} op
+   * @param {object} d
+   * @param {number} patience
+   * @returns {Promise<any>}
+   */
   #ask(op, d, patience) {
     if (this.status !== 'open') return Promise.reject(new SolgikError('offline'));
     const id = this.#nextId++ >>> 0;
@@ -141,26 +189,37 @@ export class SolgikClient {
     });
   }
 
-  /** Watch the counts of these rooms (`room.counts` events), also after a reconnect; [] ends it. */
+  /**
+   * Watch the counts of these rooms (`room.counts` events), also after a reconnect; [] ends it.
+   * @param {number[]} rooms
+   */
   watch(rooms) {
     this.#watched = [...rooms];
     if (this.status === 'open') this.#askWatch();
   }
 
-  /** Use a renewed token of the same session, at once and for every later connection. */
+  /**
+   * Use a later token of the same session, at once and, unless `token` is a function, for every
+   * later connection.
+   * @param {string} token
+   */
   refresh(token) {
-    this.token = token;
+    if (typeof this.token !== 'function') this.token = token;
     return this.call('refresh', { token });
   }
 
   /**
-   * Listen to `status`, `picture`, `event`, `ended`, `problem`, or one kind of event by its name.
+   * Listen to `status` (a Status), `picture` (a Picture, and the Message that changed it), `event`
+   * (any Message), `ended` ({code, reason}), `problem` (a SolgikError that belongs to no call), or
+   * to one kind of event by its name, such as `room.entered`.
+   * @param {string} name
+   * @param {(...told: any[]) => void} listener
    * @returns {() => void} stop listening
    */
   on(name, listener) {
-    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
-    this.#listeners.get(name).add(listener);
-    return () => this.#listeners.get(name)?.delete(listener);
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(listener));
+    return () => void listeners.delete(listener);
   }
 
   /** The server's clock. */
@@ -174,34 +233,37 @@ export class SolgikClient {
     clearTimeout(this.#retryTimer);
     this.#bye = null;
     this.#helloAt = 0;
-    const attempt = (this.#socket = {}); // holds the place while the token is fetched
+    const attempt = ++this.#attempt;
     this.#setStatus('connecting');
     let token;
     try {
       token = typeof this.token === 'function' ? await this.token() : this.token;
     } catch {
-      if (this.#socket === attempt) this.#lost(1006, 'no token');
+      if (this.#attempt === attempt) this.#lost(1006, 'no token');
       return;
     }
-    if (this.#socket !== attempt) return;
+    if (this.#attempt !== attempt) return;
 
     const socket = (this.#socket = new WebSocket(this.url, [PROTOCOL]));
     this.#silenceMs = OPENING_MS;
     this.#listenForSilence();
     // The first message, not a subprotocol, carries the token: only so can `since` go with it.
-    socket.onopen = () =>
-      this.#send({ op: 'auth', d: { token, since: this.#since(), locale: this.locale } });
+    socket.onopen = () => this.#send({ op: 'auth', d: { token, since: this.#since(), locale: this.locale } });
     socket.onmessage = ({ data }) => this.#frame(data);
     socket.onclose = ({ code, reason }) => {
-      const known = code !== 1005 && code !== 1006;
-      this.#lost(known ? code : this.#bye?.code ?? code, reason || this.#bye?.reason);
+      const isKnown = code !== 1005 && code !== 1006;
+      this.#lost(isKnown ? code : this.#bye?.code ?? code, reason || this.#bye?.reason);
     };
   }
 
-  /** The connection is gone: come back, unless the server said that it would be of no use. */
+  /**
+   * The connection is gone: come back, unless the server said that it would be of no use.
+   * @param {number} code
+   * @param {string} [reason]
+   */
   #lost(code, reason = '') {
-    if (this.#helloAt && Date.now() - this.#helloAt >= STEADY_MS) this.#attempts = 0;
-    const delay = this.#bye?.reconnect_ms ?? backoff(this.#attempts++);
+    if (this.#helloAt && Date.now() - this.#helloAt >= STEADY_MS) this.#failures = 0;
+    const delay = this.#bye?.reconnect_ms ?? backoff(this.#failures++);
     this.#drop('disconnected');
     if (code >= 4500 && code <= 4999) {
       this.#setStatus('ended');
@@ -212,12 +274,14 @@ export class SolgikClient {
     this.#retryTimer = setTimeout(() => this.#dial(), delay);
   }
 
+  /** @param {string} code what calls that were not answered are told */
   #drop(code) {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#silenceTimer);
+    this.#attempt += 1;
     const socket = this.#socket;
     this.#socket = null;
-    if (socket?.close) {
+    if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
     }
@@ -248,12 +312,14 @@ export class SolgikClient {
     this.#silenceTimer = setTimeout(check, this.#silenceMs);
   }
 
+  /** @param {object} message */
   #send(message) {
     if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
   }
 
   // ── what arrives ──────────────────────────────────────────────────────────────────────────
 
+  /** @param {any} data */
   #frame(data) {
     this.#heardAt = Date.now();
     const socket = this.#socket;
@@ -269,18 +335,22 @@ export class SolgikClient {
     }
   }
 
+  /** @param {Message} message */
   #receive(message) {
     if (message.ev === 'hello') return this.#hello(message);
     if (message.ev === 'bye') return void (this.#bye = message.d ?? {});
     if (message.ev === 'snapshot') return this.#snapshot(message);
     if (message.ev) return this.#event(message);
-    if (this.#pending.has(message.id)) return this.#settle(message);
+    if (message.id !== undefined && this.#pending.has(message.id)) return this.#settle(message);
     if (message.err) return this.#emit('problem', toError(message.err));
     if (Object.keys(message).length === 0) this.#send({});
   }
 
+  /** @param {Message} message */
   #hello(message) {
-    const { server_time, heartbeat_ms, channels = {} } = message.d;
+    const { server_time, heartbeat_ms } = message.d;
+    /** @type {Record<string, Place & {recovered: boolean}>} */
+    const channels = message.d.channels ?? {};
     this.#helloAt = Date.now();
     this.offset = (toMs(server_time) ?? Date.now()) - Date.now();
     if (heartbeat_ms) this.#silenceMs = 2.5 * heartbeat_ms;
@@ -298,23 +368,29 @@ export class SolgikClient {
     if (this.picture.room && !this.picture.room.members) this.#sync(`room:${this.picture.room.id}`, NOWHERE);
   }
 
+  /** @param {Message} message */
   #snapshot(message) {
-    const { epoch, off } = message.d;
-    this.#positions.set(message.ch, { epoch, off });
-    this.#syncing.delete(message.ch);
+    const { ch = '', d } = message;
+    this.#positions.set(ch, { epoch: d.epoch, off: d.off });
+    this.#syncing.delete(ch);
     this.#apply(message);
   }
 
+  /** @param {Message} message */
   #event(message) {
     if (this.#isNext(message)) this.#apply(message);
   }
 
-  /** Exactly once and in order; whatever is missing is asked for. */
-  #isNext({ ch, off, eid }) {
+  /**
+   * Exactly once and in order; whatever is missing is asked for.
+   * @param {Message} message
+   */
+  #isNext({ ch = '', off, eid }) {
     if (eid !== undefined) {
       if (this.#eids.has(eid)) return false;
       this.#eids.add(eid);
-      if (this.#eids.size > REMEMBERED_EIDS) this.#eids.delete(this.#eids.values().next().value);
+      const [oldest] = this.#eids;
+      if (this.#eids.size > REMEMBERED_EIDS) this.#eids.delete(oldest);
       return true;
     }
     if (off === undefined) return true;
@@ -328,6 +404,10 @@ export class SolgikClient {
     return true;
   }
 
+  /**
+   * @param {string} ch
+   * @param {Place} place
+   */
   async #sync(ch, { epoch, off }) {
     if (Date.now() - (this.#syncing.get(ch) ?? -Infinity) < SYNC_MS) return;
     this.#syncing.set(ch, Date.now());
@@ -335,7 +415,8 @@ export class SolgikClient {
       const { channels = {} } = (await this.call('sync', { since: { [ch]: [epoch, off] } })) ?? {};
       if (channels[ch]?.recovered) this.#syncing.delete(ch);
       if (!channels[ch]) this.#positions.delete(ch);
-    } catch ({ code, retryMs }) {
+    } catch (error) {
+      const { code, retryMs } = /** @type {SolgikError} */ (error);
       if (code === 'offline' || code === 'disconnected') return;
       this.#syncing.delete(ch);
       if (retryMs) return void setTimeout(() => this.#sync(ch, this.#positions.get(ch) ?? NOWHERE), retryMs);
@@ -344,6 +425,7 @@ export class SolgikClient {
     }
   }
 
+  /** @param {Message} message */
   #apply(message) {
     this.picture = reduce(this.picture, message);
     for (const ch of this.#positions.keys()) {
@@ -352,10 +434,11 @@ export class SolgikClient {
     }
     this.#emit('picture', this.picture, message);
     this.#emit('event', message);
-    this.#emit(message.ev, message);
+    if (message.ev) this.#emit(message.ev, message);
   }
 
-  #settle({ id, ok, err }) {
+  /** @param {Message} answer */
+  #settle({ id = 0, ok, err }) {
     const call = this.#pending.get(id);
     if (!call) return;
     this.#pending.delete(id);
@@ -364,7 +447,7 @@ export class SolgikClient {
     // The answer moves this device and brings the room; `room.moved` and a snapshot do the same for the others.
     if (call.op === 'room.leave') this.#event({ ev: 'room.moved', d: { room: null } });
     if (call.op === 'room.enter') {
-      for (const [ch, place] of Object.entries(ok.channels)) {
+      for (const [ch, place] of Object.entries(/** @type {Record<string, Place>} */ (ok.channels))) {
         this.#snapshot({ ev: 'snapshot', ch, d: { ...place, room: ok.room } });
       }
     }
@@ -386,12 +469,17 @@ export class SolgikClient {
     return Object.fromEntries([...this.#positions].map(([ch, { epoch, off }]) => [ch, [epoch, off]]));
   }
 
+  /** @param {Status} status */
   #setStatus(status) {
     if (status === this.status) return;
     this.status = status;
     this.#emit('status', status);
   }
 
+  /**
+   * @param {string} name
+   * @param {any[]} values
+   */
   #emit(name, ...values) {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {
@@ -403,6 +491,7 @@ export class SolgikClient {
   }
 }
 
+/** @param {Refusal} refusal */
 function toError({ code, message, retry_ms }) {
   return new SolgikError(code, message, retry_ms ?? null);
 }
@@ -416,12 +505,14 @@ function toError({ code, message, retry_ms }) {
  * @returns {Picture} the same object if nothing changed
  */
 export function reduce(picture, message) {
-  const change = CHANGES[message.ev];
+  const change = CHANGES[message.ev ?? ''];
   return change ? change(picture, message.d ?? {}, message) : picture;
 }
 
+/** @type {Record<string, (picture: Picture, d: any, message: Message) => Picture>} */
 const CHANGES = {
   hello(picture, d) {
+    /** @param {string} ch */
     const recovered = (ch) => d.channels?.[ch]?.recovered === true;
     const keepUser = recovered(`user:${d.user.id}`) && picture.user?.id === d.user.id;
     const keepRoom = d.room && recovered(`room:${d.room.id}`) && picture.room?.id === d.room.id;
@@ -468,10 +559,10 @@ const CHANGES = {
   'presence.offline': (picture, d, { ch, at }) =>
     forMember(picture, ch, d.user, { online: false, since: d.at ?? at }),
   'presence.batch': (picture, { online = [], offline = [] }, { ch }) => {
-    const news = new Map([
-      ...online.map(({ user, since }) => [user, { online: true, since }]),
-      ...offline.map(({ user, at }) => [user, { online: false, since: at }]),
-    ]);
+    /** @type {Map<number, Partial<Member>>} */
+    const news = new Map();
+    for (const { user, since } of online) news.set(user, { online: true, since });
+    for (const { user, at } of offline) news.set(user, { online: false, since: at });
     return inRoom(picture, ch, (room) => ({
       ...room,
       members: room.members.map((member) => ({ ...member, ...news.get(member.id) })),
@@ -482,7 +573,7 @@ const CHANGES = {
   'timer.resumed': timer(({ run }) => run),
   'timer.paused': timer(({ run }) => run),
   'timer.stopped': timer(() => null),
-  'timer.phase': timer((d, run) => (run?.id === d.run ? inPhase(run, d) : run)),
+  'timer.phase': timer((d, run) => (run && run.id === d.run ? inPhase(run, d) : run)),
   'goal.changed': (picture, { user, text }, { ch }) => forMember(picture, ch, user, { goal: text }),
 
   'friend.requested': (picture, d, { at }) => {
@@ -502,12 +593,16 @@ const CHANGES = {
   'friend.state': (picture, { user, state }) => forFriend(picture, user, { current_state: toState(state) }),
 };
 
-/** A timer event says it of a member in the room's channel, and of oneself in one's own. */
+/**
+ * A timer event says it of a member in the room's channel, and of oneself in one's own.
+ * @param {(d: any, run: ?Run) => ?Run} runAfter
+ * @returns {(picture: Picture, d: any, message: Message) => Picture}
+ */
 function timer(runAfter) {
   return (picture, d, { ch = '' }) => {
     if (ch.startsWith('user:')) {
       const run = runAfter(d, picture.run);
-      return { ...picture, run, user: { ...picture.user, current_state: toState(run?.state) } };
+      return { ...picture, run, user: picture.user && { ...picture.user, current_state: toState(run?.state) } };
     }
     return inRoom(picture, ch, (room) => ({
       ...room,
@@ -520,30 +615,48 @@ function timer(runAfter) {
   };
 }
 
-/** The run as it was told before, in the phase that has just been told. */
+/**
+ * The run as it was told before, in the phase that has just been told.
+ * @param {Run} run
+ * @param {any} told
+ * @returns {Run}
+ */
 function inPhase(run, { phase, index, state, ends_at, next, server_time }) {
-  const elapsed_ms = run.elapsed_ms + toMs(server_time) - toMs(run.server_time);
+  const elapsed_ms = run.elapsed_ms + (toMs(server_time) ?? 0) - (toMs(run.server_time) ?? 0);
   return { ...run, phase, index, state, ends_at, next, server_time, elapsed_ms };
 }
 
+/** @type {(picture: Picture, ch: string|undefined, change: (room: Room) => ?Room) => Picture} */
 const inRoom = (picture, ch, change) =>
   picture.room && ch === `room:${picture.room.id}` ? { ...picture, room: change(picture.room) } : picture;
+/** @type {(picture: Picture, ch: string|undefined, user: number, news: Partial<Member>) => Picture} */
 const forMember = (picture, ch, user, news) =>
   inRoom(picture, ch, (room) => ({ ...room, members: amend(room.members, user, news) }));
+/** @type {(picture: Picture, user: number, news: Partial<Friend>) => Picture} */
 const forFriend = (picture, user, news) => ({ ...picture, friends: amend(picture.friends, user, news) });
 
+/** @type {<Row extends {id: number}>(rows: Row[], id: number, news: Partial<Row>) => Row[]} */
 const amend = (rows, id, news) => rows.map((row) => (row.id === id ? { ...row, ...news } : row));
+/** @type {<Row extends {id: number}>(rows: Row[], id: number) => Row[]} */
 const without = (rows, id) => rows.filter((row) => row.id !== id);
+/** @type {(requests: FriendRequest[], id: number) => FriendRequest[]} */
 const withoutSender = (requests, id) => requests.filter(({ user }) => user.id !== id);
+/** @type {<Row extends {id: number}>(rows: Row[], row: Row) => Row[]} */
 const put = (rows, row) =>
   rows.some(({ id }) => id === row.id) ? amend(rows, row.id, row) : [...rows, row];
 
+/** @type {Record<string, number>} */
 const STATE_NAMES = { idle: 1, studying: 2, break: 3, paused: 4 };
+/** @type {(state: string|number|undefined) => number} */
 const toState = (state) => (typeof state === 'string' ? STATE_NAMES[state] : state) ?? STATE.IDLE;
 
+/** @type {(room: any) => ?Room} */
 const toRoom = (room) => room && { ...room, members: room.members?.map(toMember) };
+/** @type {(member: any) => Member} */
 const toMember = (member) => ({ ...member, current_state: toState(member.current_state ?? member.state) });
+/** @type {(friend: any) => Friend} */
 const toFriend = (friend) => ({ ...friend, current_state: toState(friend.state ?? friend.current_state) });
+/** @type {(request: any) => FriendRequest} */
 const toRequest = ({ person, user, sender, at, created_at }) => {
   const from = person ?? user ?? sender;
   return { user: typeof from === 'number' ? { id: from } : from, at: at ?? created_at ?? null };

@@ -23,7 +23,7 @@ const MINUTE = 60_000;
 export function standing(run, now) {
   if (!run || toMs(run.ended_at) !== null) return null;
   const paused = toMs(run.paused_at) !== null;
-  const anchor = toMs(run.server_time);
+  const anchor = toMs(run.server_time) ?? now;
   const elapsed = Math.max(run.elapsed_ms + (paused ? 0 : now - anchor), 0);
   const total = run.total_time * MINUTE || Infinity;
   const done = elapsed >= total;
@@ -37,13 +37,20 @@ export function standing(run, now) {
     length: to && to - phase.from,
     left: to && Math.max(to - elapsed, 0),
     endsAt: to && !paused ? anchor + to - run.elapsed_ms : null,
-    next: to && (to >= total ? 'end' : phaseAt(run, to, total).phase),
+    next: to === null ? null : to >= total ? 'end' : phaseAt(run, to, total).phase,
   };
 }
 
-/** The phase that an active instant lies in. A phase owns its beginning, not its end. */
+/**
+ * The phase that an active instant lies in. A phase owns its beginning, not its end.
+ * @param {{work_time: number, break_time: number}} plan
+ * @param {number} active
+ * @param {number} total
+ * @returns {Phase}
+ */
 function phaseAt({ work_time, break_time }, active, total) {
   const [work, rest] = [work_time * MINUTE, break_time * MINUTE];
+  /** @param {number} to */
   const clip = (to) => (Math.min(to, total) === Infinity ? null : Math.min(to, total));
   if (work === 0) return { phase: 'work', index: 0, from: 0, to: clip(Infinity) };
   const cycle = work + rest;
