@@ -54,7 +54,10 @@ export const notifications = {
 };
 
 /** Who shows notifications where a page may not. */
-const messenger = () => navigator.serviceWorker?.register(new URL('bell-worker.js', import.meta.url));
+const messenger = () =>
+  navigator.serviceWorker?.register(new URL('bell-worker.js', import.meta.url)).catch(() => undefined); // then sound is all
+
+if (notifications.permission === 'granted') messenger(); // it takes a moment to be there
 
 /** Ring for a boundary, unless another tab has just done so. */
 export async function ring({ key, phase }, text) {

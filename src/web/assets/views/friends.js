@@ -6,9 +6,10 @@ import { h, keyed, say } from '../dom.js';
 import { clock, t } from '../i18n.js';
 import { toMs } from '../solgik-client.js';
 import { query } from '../api.js';
-import { confirm } from '../form.js';
+import { confirm, dialog } from '../form.js';
 import { sentence } from '../sentences.js';
 import { avatar, card, empty, heading, icon, personName, presence, stateTag } from './parts.js';
+import { glance, path, toToday } from './study.js';
 
 export function friends(app, page) {
   const asked = new Set(); // ids of those whom we asked and who have not answered
@@ -122,6 +123,7 @@ function friendRow(app, friend) {
   const element = person(
     { id: friend.id, name },
     h('span', { class: 'whereabouts' }, here.element, state.element),
+    action(app, name, 'friends.record', 'quiet', () => record(app, friend.id, name)),
     action(app, name, 'friends.remove', 'quiet', async () => {
       const sure = await confirm({ title: t('friends.removeTitle', { name }), action: t('friends.remove'), danger: true });
       if (sure) await app.client.call('friend.remove', { user: friend.id });
@@ -135,6 +137,22 @@ function friendRow(app, friend) {
       state.element.hidden = !row.online || row.current_state === 1;
     },
   };
+}
+
+/** What a friend's days come to, if the friend lets us see it. */
+async function record(app, id, name) {
+  const told = await app.api.get(path(id)).catch((error) => {
+    if (error.status !== 403) throw error;
+  });
+  if (!told) return app.notify(t('friends.recordKept', { name }));
+  const { figures, calendar } = glance(told, 'study.friendSummary', name);
+  const shown = h('div', { class: 'stack' }, figures, ...calendar);
+  const closed = dialog(t('friends.recordOf', { name }), (close) => {
+    shown.append(h('div', { class: 'actions' }, h('button', { type: 'button', class: 'quiet', onclick: () => close() }, t('app.close'))));
+    return shown;
+  });
+  toToday(shown);
+  await closed;
 }
 
 /** Somebody who was found: what can be done depends on what is between us now. */
@@ -195,9 +213,10 @@ function action(app, name, key, style, act) {
       class: style,
       'aria-label': t('friends.labelled', { name, action: t(key) }),
       onclick: async () => {
-        button.disabled = true;
+        if (button.ariaDisabled) return;
+        button.ariaDisabled = 'true'; // `disabled` would lose the focus that a dialog gives back
         await act().catch(app.fail);
-        button.disabled = false;
+        button.ariaDisabled = null;
       },
     },
     t(key),

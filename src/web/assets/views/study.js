@@ -16,18 +16,17 @@ const CELL = 13;
 const LEFT = 26; // for the names of the weekdays
 const TOP = 18; // for those of the months
 
-const path = (app) => `/accounts/${app.userId}/study/`;
+export const path = (account) => `/accounts/${account}/study/`;
 
 export function study(app, page) {
   const body = h('div', { class: 'stack' }, h('p', { class: 'muted', role: 'status' }, t('app.loading')));
 
   async function load() {
     try {
-      const told = await app.api.get(path(app));
+      const told = await app.api.get(path(app.userId));
       if (page.left) return;
       body.replaceChildren(...drawn(told), ledger(app, page));
-      const field = body.querySelector('.heat-scroll');
-      field.scrollLeft = field.scrollWidth; // today is at its end
+      toToday(body);
     } catch (error) {
       if (page.left) return;
       const again = h('button', { type: 'button', class: 'quiet', onclick: load }, t('app.retry'));
@@ -39,24 +38,35 @@ export function study(app, page) {
   return h('div', { class: 'page middle' }, heading(t('study.title'), h('p', { class: 'muted' }, t('study.lead'))), body);
 }
 
-function drawn({ from, to, days, hours, streak }) {
+function drawn(told) {
+  const { figures, calendar } = glance(told, 'study.summary');
+  return [figures, card(t('study.calendar'), ...calendar), card(t('study.hours'), clockFace(told.hours))];
+}
+
+/** A year at a glance: one's own, or a friend's. */
+export function glance({ from, to, days, streak }, key, name) {
   const minutes = days.reduce((sum, day) => sum + day.minutes, 0);
   const lit = days.filter((day) => day.minutes > 0).length;
-  return [
-    h(
+  const summary = t(key, { name, days: number(lit), time: duration(minutes) });
+  return {
+    figures: h(
       'dl',
       { class: 'figures' },
       figure(t('study.current'), t('study.days', { n: number(streak.current) }), streak.current > 0),
       figure(t('study.longest'), t('study.days', { n: number(streak.longest) })),
       figure(t('study.year'), duration(minutes)),
     ),
-    card(
-      t('study.calendar'),
-      h('div', { class: 'heat-scroll', tabindex: '0', role: 'group', 'aria-label': t('study.calendar') }, heat(from, to, days, t('study.summary', { days: number(lit), time: duration(minutes) }))),
+    calendar: [
+      h('div', { class: 'heat-scroll', tabindex: '0', role: 'group', 'aria-label': t('study.calendar') }, heat(from, to, days, summary)),
       legend(),
-    ),
-    card(t('study.hours'), clockFace(hours)),
-  ];
+    ],
+  };
+}
+
+/** A long year is scrolled to its end. */
+export function toToday(inside) {
+  const field = inside.querySelector('.heat-scroll');
+  field.scrollLeft = field.scrollWidth;
 }
 
 const figure = (label, value, isLit) =>
