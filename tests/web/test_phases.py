@@ -43,6 +43,27 @@ def test_a_phase_change_rings_at_its_moment(window, person, shot):
     shot(one, "phase-rang")
 
 
+def test_a_phone_rings_by_its_service_worker(window, person):
+    who = person()
+    about_to_ring(who, 6)
+    one = window(who, permissions=["notifications"])
+    # Phones have the constructor and refuse it.
+    one.context.add_init_script(
+        "window.Notification = class { static permission = 'granted'; constructor() { throw new TypeError('Illegal'); } }"
+    )
+    one.open("rooms")
+    expect(one.toast("쉬는 시간이에요")).to_be_visible(timeout=10_000)
+    shown = """async () => {
+      const registration = await navigator.serviceWorker.getRegistration('/assets/');
+      return (await registration.getNotifications()).map(({ title }) => title);
+    }"""
+    for _ in range(40):
+        if titles := one.page.evaluate(shown):
+            break
+        one.page.wait_for_timeout(50)
+    assert titles == ["쉬는 시간이에요."]
+
+
 def test_it_rings_while_the_network_is_away(window, person, wire, server):
     who = person()
     due = about_to_ring(who, 7)
