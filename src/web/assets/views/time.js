@@ -12,6 +12,7 @@ import { card, empty, heading, segmented } from './parts.js';
 
 const PATH = '/accounts/timesetting/';
 export const FIRST = { total_time: 240, work_time: 50, break_time: 10 };
+const PRESETS = [[25, 5], [50, 10], [90, 20]]; // what many study by
 const OPEN_END_CYCLES = 4; // how much of an open end is drawn
 
 export function time(app, page) {
@@ -41,8 +42,8 @@ export function time(app, page) {
         'section',
         { class: 'card' },
         view.element,
-        form({
-          fields: minuteFields(start),
+        planForm({
+          plan: start,
           submit: t('time.save'),
           keep: true,
           extra: setting ? [remove] : [],
@@ -98,8 +99,30 @@ function bellCard() {
   );
 }
 
-/** The three numbers of a plan, beginning with those of `plan`. */
-export function minuteFields(plan) {
+/** A form for the three numbers of a plan, beginning with those of `plan`. */
+export function planForm({ plan, ...options }) {
+  const element = form({ fields: minuteFields(plan), ...options });
+  const preset = ([work, rest]) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'quiet',
+        'aria-label': t('time.cycle', { work, rest }),
+        onclick: () => {
+          element.elements.work_time.value = work;
+          element.elements.break_time.value = rest;
+          element.dispatchEvent(new Event('input'));
+        },
+      },
+      t('time.preset', { work, rest }),
+    );
+  const presets = h('div', { class: 'presets', role: 'group', 'aria-label': t('time.presets') }, PRESETS.map(preset));
+  element.querySelector('.form-message').before(presets);
+  return element;
+}
+
+function minuteFields(plan) {
   const minutes = (name, key, max) => ({
     name,
     label: t(`time.${key}`),

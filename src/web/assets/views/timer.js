@@ -5,10 +5,10 @@
 
 import { notifications } from '../bell.js';
 import { h, say } from '../dom.js';
-import { cancel, dialog, form } from '../form.js';
+import { cancel, dialog } from '../form.js';
 import { clock, t } from '../i18n.js';
 import { icon, ring } from './parts.js';
-import { FIRST, minuteFields, numbers } from './time.js';
+import { FIRST, numbers, planForm } from './time.js';
 
 const MINUTE = 60_000;
 
@@ -82,8 +82,8 @@ export function timerBar(app) {
   /** Start with minutes of one's own choice; the time setting stays as it is. */
   async function begin(setting) {
     await dialog(t('timer.begin'), (close) =>
-      form({
-        fields: minuteFields(setting),
+      planForm({
+        plan: setting,
         submit: t('timer.start'),
         extra: [cancel(close)],
         keep: true,

@@ -171,6 +171,8 @@ export default {
   'time.delete': 'Remove setting',
   'time.deleted': 'Removed.',
   'time.preview': 'Preview',
+  'time.preset': '{work} + {rest} min',
+  'time.presets': 'Common times',
   'time.cycle': '{work} min study, {rest} min break',
   'time.straight': 'Study without breaks',
   'time.sum': '{study} of {total} minutes are study',

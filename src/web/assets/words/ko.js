@@ -171,6 +171,8 @@ export default {
   'time.delete': '설정 지우기',
   'time.deleted': '지웠어요.',
   'time.preview': '미리 보기',
+  'time.preset': '{work}분 + {rest}분',
+  'time.presets': '자주 쓰는 시간',
   'time.cycle': '{work}분 공부, {rest}분 휴식',
   'time.straight': '쉬지 않고 공부',
   'time.sum': '전체 {total}분 가운데 공부 {study}분',
