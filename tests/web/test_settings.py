@@ -45,8 +45,8 @@ def test_a_name_and_a_time_setting_are_kept(window, person):
     expect(one.page.get_by_text("저장했어요.")).to_be_visible()
     assert who.call("GET", f"/accounts/{who.id}/")["first_name"] == "수아"
     one.go("time")
-    for label, minutes in (("전체 시간", "90"), ("공부 시간", "25"), ("쉬는 시간", "5")):
-        one.page.get_by_label(label).fill(minutes)
+    one.page.get_by_label("전체 시간").fill("90")
+    one.page.get_by_role("button", name="25분 공부, 5분 휴식").click()
     expect(one.page.locator(".preview")).to_contain_text("25분 공부, 5분 휴식")
     one.page.get_by_role("button", name="저장").click()
     expect(one.toast("저장했어요.")).to_be_visible()
