@@ -95,7 +95,6 @@ def test_signing_out_elsewhere_is_seen_here(window, person, server):
 def test_a_changed_password_ends_other_devices_and_not_this_one(window, person, server):
     who = person()
     here, there = window(who), window(who)
-    there.page.add_init_script("")  # a page of its own
     other = {**who.session, "token": who.signed_in_again()}
     there.page.goto("/")
     there.page.evaluate("(session) => localStorage.setItem('solgik.session', JSON.stringify(session))", other)

@@ -2,31 +2,20 @@
 
 import json
 import time
+from datetime import datetime
 
 from devtools import DevTools
 from playwright.sync_api import expect
 
-AHEAD = 4  # seconds until the boundary, for those who look on
+LATE = 1_000  # milliseconds: what a person at a desk calls on time, also on a machine that builds meanwhile
 
 
-def about_to_ring(person, ahead=AHEAD):
-    """A minute of work that is nearly over, and when it will be: in milliseconds."""
-    run = person.call("POST", "/accounts/timer/start/", {"total_time": 3, "work_time": 1, "break_time": 1})["run"]
+def about_to_ring(person, ahead):
+    """A minute of work that is over in so many seconds; answers when, in milliseconds."""
+    person.call("POST", "/accounts/timer/start/", {"total_time": 3, "work_time": 1, "break_time": 1})
     person.server.earlier(person.id, 60 - ahead)
-    began = time.time() * 1000 if run["started_at"] is None else None
-    return began or instant(person)
-
-
-def instant(person):
-    """The next boundary, as the server tells it."""
     ends = person.call("GET", "/accounts/timer/")["run"]["ends_at"]
-    return ends if isinstance(ends, (int, float)) else parse(ends)
-
-
-def parse(text):
-    from datetime import datetime
-
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+    return datetime.fromisoformat(ends.replace("Z", "+00:00")).timestamp() * 1000
 
 
 def test_a_phase_change_rings_at_its_moment(window, person, shot):
@@ -35,9 +24,9 @@ def test_a_phase_change_rings_at_its_moment(window, person, shot):
     one = window(who, permissions=["notifications"])
     one.open("rooms")
     one.page.mouse.click(5, 300)  # browsers let a page sound only after a touch
-    expect(one.toast("쉬는 시간이에요")).to_be_visible()
+    expect(one.toast("쉬는 시간이에요")).to_be_visible(timeout=10_000)
     rung = one.page.evaluate("witness.tones[0]")
-    assert -100 <= rung - due < 500, f"{rung - due} ms late"
+    assert -100 <= rung - due < LATE, f"{rung - due} ms late"
     assert one.page.evaluate("witness.notes") == ["쉬는 시간이에요."]
     expect(one.page.locator(".timer")).to_contain_text("휴식 중")
     shot(one, "phase-rang")
@@ -74,7 +63,7 @@ def test_it_rings_while_the_network_is_away(window, person, wire, server):
     between.cut()
     expect(one.toast("쉬는 시간이에요")).to_be_visible(timeout=10_000)
     rung = one.page.evaluate("witness.tones[0]")
-    assert -100 <= rung - due < 500, f"{rung - due} ms late"
+    assert -100 <= rung - due < LATE, f"{rung - due} ms late"
     between.mend()
 
 
@@ -87,6 +76,7 @@ def test_a_hidden_tab_rings_on_time(person):
         tab.go(f"{who.server.base}/assets/favicon.svg")  # same origin, nothing running
         time.sleep(0.3)
         tab.run(f"localStorage.setItem('solgik.session', {json.dumps(json.dumps(who.session))})")
+        tab.run("localStorage.setItem('solgik.language', 'ko')")
         due = about_to_ring(who, 9)
         tab.send(
             "Page.addScriptToEvaluateOnNewDocument",
@@ -100,10 +90,12 @@ def test_a_hidden_tab_rings_on_time(person):
         tools.open()  # and that is the one that is looked at now
         time.sleep(0.2)
         assert tab.run("document.visibilityState") == "hidden"
+        tab.run("window.turns = 0, setInterval(() => turns += 1, 50)")
         time.sleep(max(due / 1000 + 1 - time.time(), 0))
         notes = tab.run("notes")
-        assert [title for title, _ in notes] == ["쉬는 시간이에요."] or len(notes) == 1, notes
-        assert -100 <= notes[0][1] - due < 500, f"{notes[0][1] - due} ms late"
+        assert tab.run("turns") <= 10, "the page's own timers are put off, which is what makes this a test"
+        assert [title for title, _ in notes] == ["쉬는 시간이에요."]
+        assert -100 <= notes[0][1] - due < LATE, f"{notes[0][1] - due} ms late"
         # Whoever comes back sees the present at once.
         tab.show()
         time.sleep(0.3)
