@@ -216,6 +216,8 @@ codes! {
     InvalidEmail = "invalid_email", 400, "올바른 이메일 주소를 입력해 주세요.", "Please enter a valid e-mail address.";
     UnsupportedMediaType = "unsupported_media_type", 415, "JSON 또는 폼 본문만 받을 수 있습니다.", "Only JSON and form bodies are understood.";
     BodyTooLarge = "body_too_large", 413, "요청 본문이 너무 큽니다.", "The request body is too large.";
+    KeyReused = "idempotency_key_reused", 422, "이 키는 다른 요청에 이미 사용되었습니다.", "This key was used for another request.";
+    StillUnderWay = "still_under_way", 409, "같은 키의 요청을 아직 처리하고 있습니다.", "A request with this key is still under way.";
     NotFound = "not_found", 404, "찾을 수 없습니다.", "Not found.";
     MethodNotAllowed = "method_not_allowed", 405, "이 주소에서 지원하지 않는 메서드입니다.", "This address doesn't support that method.";
     UpgradeRequired = "upgrade_required", 426, "WebSocket으로 연결해 주세요.", "Please connect by WebSocket.";

@@ -53,6 +53,7 @@ pub mod http;
 pub mod realtime;
 
 pub mod app;
+pub mod once;
 
 pub mod accounts;
 pub mod friends;

@@ -29,7 +29,7 @@ use crate::{
     error::{Error, ErrorCode},
     friends,
     http::{Answer, context, measure},
-    mail, outbox, product_keys, rooms, study, timer, web, ws,
+    mail, once, outbox, product_keys, rooms, study, timer, web, ws,
 };
 
 /// How often rows and memory that nobody needs any more are removed.
@@ -53,6 +53,7 @@ fn router(app: &App) -> Router {
         .fallback(async || Error::from(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || Error::from(ErrorCode::MethodNotAllowed))
         .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(app.clone(), once::layer))
         .layer(middleware::from_fn_with_state(app.metrics.clone(), measure::layer))
         .layer(CatchPanicLayer::custom(|_| Error::from(anyhow::anyhow!("a handler panicked")).into_response()))
         .layer(cors(app))
@@ -77,7 +78,7 @@ fn cors(app: &App) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT_LANGUAGE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT_LANGUAGE, once::HEADER])
         .expose_headers(["x-total-count", "link", "retry-after", "x-request-id"].map(header::HeaderName::from_static))
         .max_age(Duration::from_secs(3600))
 }
@@ -126,6 +127,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = auth::sessions::remove_expired(&app.db, now).await {
             tracing::warn!(%error, "removing expired sessions");
+        }
+        if let Err(error) = once::remove_old(&app.db, now).await {
+            tracing::warn!(%error, "removing old answers");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! No query, no rule and no serialisation lives here: a column must not reach a client by accident.
 
 pub mod account;
+pub mod answer;
 pub mod day_total;
 pub mod friend_request;
 pub mod friendship;

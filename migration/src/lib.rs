@@ -10,6 +10,7 @@ mod m20261123_000002_time;
 mod m20261125_000001_left_runs;
 mod m20261125_000002_grams;
 mod m20261125_000003_headcount;
+mod m20261125_000004_answers;
 mod table;
 
 /// Every step in order.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000001_left_runs::Migration),
             Box::new(m20261125_000002_grams::Migration),
             Box::new(m20261125_000003_headcount::Migration),
+            Box::new(m20261125_000004_answers::Migration),
         ]
     }
 }

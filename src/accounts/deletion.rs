@@ -14,7 +14,7 @@ use crate::{
     auth::sessions,
     db::Tx,
     error::{Error, ErrorCode, Result},
-    friends, mail, people, product_keys,
+    friends, mail, once, people, product_keys,
     realtime::{
         broker::Which,
         protocol::{CloseReason, events::ExitReason},
@@ -62,6 +62,7 @@ async fn erase(app: &App, tx: &Tx, account: &account::Model, now: Millis) -> Res
     product_keys::release_in(tx, id).await?;
     sessions::end(tx, id, Which::All).await?;
     store::delete_resets(tx, id).await?;
+    once::forget(tx, id).await?;
     if let Some(email) = &account.email {
         mail::withdraw(tx, email).await?;
     }

@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::error::{Error, ErrorCode, FieldError, Result};
 
 /// No body of this API is longer.
-const MAX_BYTES: usize = 4096;
+pub const MAX_BYTES: usize = 4096;
 
 /// The fields of a body. An empty body and `null` have none.
 #[derive(Debug, Default)]

@@ -30,6 +30,7 @@ mod frames;
 mod friends;
 mod keywords;
 mod loadtest;
+mod once;
 mod operation;
 mod outlets;
 mod product_keys;

@@ -30,6 +30,8 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     // Whoever finds rows by a part of their name shows them in pages.
     ("grams", &[FOUNDATION, &["db", "http"]]),
     ("app", &[FOUNDATION, PLATFORM]),
+    // Whose request it is, and what was answered, are rows.
+    ("once", &[FOUNDATION, PLATFORM, &["app"]]),
     // The postman needs rows, settings and the clock together: above the app, though a feature sees it as platform.
     ("mail", &[FOUNDATION, PLATFORM, &["app"]]),
     // Below everybody: a person is shown with what the timer says.
@@ -48,14 +50,14 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
         &[
             FOUNDATION,
             PLATFORM,
-            &["app", "mail", "runs", "people", "product_keys", "friends", "rooms", "study", "timer"],
+            &["app", "once", "mail", "runs", "people", "product_keys", "friends", "rooms", "study", "timer"],
         ],
     ),
     ("ws", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
     ("web", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
     // What is shown to an operator lies all over the house.
     ("admin", &[FOUNDATION, PLATFORM, &["app"], FEATURES]),
-    ("server", &[FOUNDATION, PLATFORM, &["app", "mail"], FEATURES, &["ws", "web", "admin"]]),
+    ("server", &[FOUNDATION, PLATFORM, &["app", "mail", "once"], FEATURES, &["ws", "web", "admin"]]),
     // A client: it knows the wire, and of the server's inside nothing.
     ("loadtest", &[&["error", "locale", "realtime"]]),
     ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "server", "loadtest"]]),
@@ -78,6 +80,7 @@ const AXUM: &[(&str, &str)] = &[
     ("src/http/", "what REST doors share"),
     ("src/auth/caller.rs", "the proof of being signed in is an argument of handlers"),
     ("src/app.rs", "handlers ask for a part of the app"),
+    ("src/once.rs", "a layer around REST doors"),
     ("src/admin/", "a door"),
     ("src/web/", "a door"),
     ("src/ws/", "a door"),
