@@ -19,6 +19,7 @@ mod support;
 mod accounts;
 mod actors;
 mod admin;
+mod autobahn;
 mod broker_contract;
 mod cli_keys;
 mod cli_user;

@@ -20,7 +20,7 @@ pub use device::{Device, Gone};
 pub use door::{Door, Reply};
 pub use person::{PASSWORD, Person};
 pub use process::{End, Server, binary, run_binary, seed_people};
-pub use raw::{FIN, PING, Raw, TEXT, frame};
+pub use raw::{CLOSE, FIN, PING, Raw, TEXT, frame};
 pub use redis::{RedisCluster, pass, prefix, redis};
 pub use room_picture::RoomPicture;
 pub use seed::{pick, seed};

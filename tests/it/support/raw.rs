@@ -87,6 +87,16 @@ impl Raw {
         timeout(LIMIT, read).await.expect("nothing comes").expect("the connection is gone")
     }
 
+    /// Every frame until the connection ends, which it must.
+    pub async fn until_end(&mut self) -> Vec<(u8, Vec<u8>)> {
+        let mut frames = Vec::new();
+        // Waits for a byte that doesn't come: that is the end, however it is brought about.
+        while timeout(LIMIT, self.0.peek(&mut [0])).await.expect("the connection stays").is_ok_and(|bytes| bytes > 0) {
+            frames.push(self.next().await);
+        }
+        frames
+    }
+
     /// The next frame, which must be a message.
     pub async fn message(&mut self) -> Value {
         let (kind, payload) = self.next().await;
