@@ -7,18 +7,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement")]
 #![allow(clippy::print_stdout, reason = "its answer")]
+#![allow(unreachable_pub, reason = "nothing is reachable from outside of a measurement")]
+
+mod support;
 
 use std::{
     collections::HashMap,
-    env, fs,
-    io::{BufRead, BufReader, Read, Write},
-    path::Path,
-    process::{Child, Command, Stdio},
+    env,
+    io::Write,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -50,18 +50,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// When a person's phases begin, by person and index.
 type Foretold = HashMap<(i64, i64), i64>;
 
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn now() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64
 }
@@ -83,14 +71,14 @@ async fn measure() {
     let (runs, rooms) = (size("BOUNDARY_RUNS", 10_000), size("BOUNDARY_ROOMS", 200));
     let data = tempfile::tempdir().unwrap();
     progress("seeding people");
-    let tokens = seed(data.path(), runs, rooms);
+    let tokens = support::seed(support::solgik(data.path()), data.path(), runs, rooms);
     let environment = [("SOLGIK__DATA_DIR".to_owned(), data.path().to_str().unwrap().to_owned())];
     let db = Db::open(&Config::load(&Flags::default(), environment).unwrap()).await.unwrap();
     let first = now() + AHEAD;
     begin(&db, first - MINUTE).await;
 
     progress("starting the server");
-    let server = serve(data.path());
+    let server = support::serve(support::solgik(data.path()));
     let heard = Arc::new(AtomicUsize::new(0));
     let sockets: Vec<_> = stream::iter(&tokens[..rooms * WATCHERS])
         .map(|token| connect(&server.address, token))
@@ -112,7 +100,7 @@ async fn measure() {
         progress(&format!("{} s until {runs} phases end", (boundary - now()) / 1000));
         sleep(Duration::from_millis(200)).await;
     }
-    let before = cpu(server.process.id());
+    let before = server.cpu();
     let (begun, lines) = (Instant::now(), runs * (((boundary - first) / MINUTE) as usize + 1));
     let mut written = None;
     while begun.elapsed() < LIMIT && (written.is_none() || heard.load(Ordering::Relaxed) < expected) {
@@ -122,8 +110,8 @@ async fn measure() {
         progress(&format!("{} of {expected} phases were heard", heard.load(Ordering::Relaxed)));
         sleep(Duration::from_millis(100)).await;
     }
-    let took = cpu(server.process.id()) - before;
-    let memory = peak(server.process.id());
+    let took = server.cpu() - before;
+    let memory = server.peak();
     listening.iter().for_each(tokio::task::JoinHandle::abort);
     progress("");
 
@@ -150,15 +138,6 @@ async fn measure() {
 /// What was heard, as it came.
 static LATENESS: std::sync::Mutex<Vec<(i64, String)>> = std::sync::Mutex::new(Vec::new());
 
-fn seed(data: &Path, runs: usize, rooms: usize) -> Vec<String> {
-    let tokens = data.join("tokens");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_solgik"));
-    command.env("SOLGIK__DATA_DIR", data).args(["user", "seed", &runs.to_string(), "--rooms", &rooms.to_string()]);
-    let done = command.arg("--tokens").arg(&tokens).output().unwrap();
-    assert!(done.status.success(), "{done:?}");
-    fs::read_to_string(tokens).unwrap().lines().map(str::to_owned).collect()
-}
-
 /// Everybody's run, begun within one second from `from` on: a minute of work, a minute of break, and so on.
 async fn begin(db: &Db, from: i64) {
     let accounts = account::Entity::find().order_by_asc(account::Column::Id).all(&**db).await.unwrap();
@@ -179,23 +158,6 @@ async fn begin(db: &Db, from: i64) {
         run::Entity::insert_many(rows).exec_without_returning(&*tx).await.unwrap();
         tx.commit().await.unwrap();
     }
-}
-
-fn serve(data: &Path) -> Server {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_solgik"));
-    command.env("SOLGIK__DATA_DIR", data).env("NO_COLOR", "1").args(["serve", "--listen", "127.0.0.1:0"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut server = Server { process: command.spawn().unwrap(), address: String::new() };
-    let mut log = BufReader::new(server.process.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("serving on http://") {
-        assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
-    }
-    let (_, rest) = said.split_once("serving on http://").unwrap();
-    server.address = rest.split_whitespace().next().unwrap().to_owned();
-    // Its log is read on: it must not wait for a reader.
-    thread::spawn(move || drop(log.read_to_end(&mut Vec::new())));
-    server
 }
 
 type Socket = WebSocketStream<TcpStream>;
@@ -256,21 +218,4 @@ fn histogram(lateness: &[i64]) {
             println!("{:>5}–{to:<5} {count:>6} {}", pair[0], "█".repeat(count * 50 / lateness.len()));
         }
     }
-}
-
-/// Seconds of CPU that a process has used.
-fn cpu(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // Behind the name, which may hold anything, come the state and ten more fields before the two.
-    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-    // The kernel counts in hundredths of a second wherever this runs.
-    ticks / 100.0
-}
-
-/// Most memory that a process has had.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

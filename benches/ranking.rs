@@ -8,11 +8,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement")]
 #![allow(clippy::print_stdout, reason = "its answer")]
+#![allow(unreachable_pub, reason = "nothing is reachable from outside of a measurement")]
+
+mod support;
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +24,7 @@ use migration::{Migrator, MigratorTrait};
 use reqwest::{Client, Method};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use serde_json::{Value, json};
+use support::Server;
 
 /// How often each question is asked.
 const TIMES: usize = 40;
@@ -38,18 +42,6 @@ const FIRST: &str = "'수','미','민','서','지','현','하','나','은','영'
 const ROOM: &str =
     "'새벽','아침','저녁','심야','주말','고시','수능','토익','코딩','독서','영어','수학','국어','의대','공무원'";
 const KIND: &str = "'공부방','스터디','독서실','자습실','모임','열람실','캠스터디','도서관'";
-
-struct Server {
-    process: Child,
-    base: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn size(name: &str, default: i64) -> i64 {
     env::var(name).map_or(default, |size| size.parse().unwrap())
@@ -100,7 +92,7 @@ async fn measure(url: &str, maintenance: &DatabaseConnection, name: &str) {
     timed("later steps of the schema, over all that", async { Migrator::up(&db, None).await.unwrap() }).await;
     timed("vacuum and analyse", run(&db, "VACUUM ANALYZE")).await;
     let data = tempfile::tempdir().unwrap();
-    let token = seed(url, data.path());
+    let token = support::seed(solgik(url, data.path()), data.path(), 1, 0).remove(0);
     // Somebody in the middle.
     let me = "SELECT MAX(id) FROM account";
     let score = format!(
@@ -119,7 +111,7 @@ async fn measure(url: &str, maintenance: &DatabaseConnection, name: &str) {
     let questions = questions(users);
     println!("\n{:>8} {:>8} {:>8}   milliseconds: half, nine of ten, most", "p50", "p90", "max");
     {
-        let server = serve(url, data.path());
+        let server = support::serve(solgik(url, data.path()));
         for question in &questions {
             ask(&server, &token, question).await;
         }
@@ -129,7 +121,7 @@ async fn measure(url: &str, maintenance: &DatabaseConnection, name: &str) {
     for setting in ["log_min_duration = 0", "log_analyze = on", "log_timing = on", "log_parameter_max_length = 80"] {
         maintenance.execute_unprepared(&format!("ALTER DATABASE {name} SET auto_explain.{setting}")).await.unwrap();
     }
-    let server = serve(url, data.path());
+    let server = support::serve(solgik(url, data.path()));
     for question in &questions {
         println!("\n== {question}");
         get(&server, &token, question).await;
@@ -222,35 +214,10 @@ fn encoded(keyword: &str) -> String {
     pair.trim_start_matches('=').to_owned()
 }
 
-fn solgik(url: &str, data: &std::path::Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_solgik"));
-    command.env("SOLGIK__DATABASE__URL", url).env("SOLGIK__DATA_DIR", data).env("NO_COLOR", "1");
-    command.env("SOLGIK__ADMIN__LISTEN", "").stdin(Stdio::null());
+fn solgik(url: &str, data: &Path) -> Command {
+    let mut command = support::solgik(data);
+    command.env("SOLGIK__DATABASE__URL", url).env("SOLGIK__ADMIN__LISTEN", "");
     command
-}
-
-/// Somebody who may ask.
-fn seed(url: &str, data: &std::path::Path) -> String {
-    let tokens = data.join("tokens");
-    let seeded = solgik(url, data).args(["user", "seed", "1", "--tokens"]).arg(&tokens).output().unwrap();
-    assert!(seeded.status.success(), "{seeded:?}");
-    fs::read_to_string(tokens).unwrap().trim().to_owned()
-}
-
-fn serve(url: &str, data: &std::path::Path) -> Server {
-    let mut command = solgik(url, data);
-    command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut process = command.spawn().unwrap();
-    let mut log = BufReader::new(process.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("serving on http://") {
-        assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
-    }
-    let (_, rest) = said.split_once("serving on ").unwrap();
-    let base = rest.split_whitespace().next().unwrap().to_owned();
-    // Its log is read on: it must not wait for a reader.
-    thread::spawn(move || drop(log.read_to_end(&mut Vec::new())));
-    Server { process, base }
 }
 
 async fn send(
@@ -262,8 +229,8 @@ async fn send(
 ) -> (Duration, Value, String) {
     let client = Client::new();
     // A connection that is there already, as a client's is.
-    client.get(format!("{}/livez", server.base)).send().await.unwrap().bytes().await.unwrap();
-    let mut request = client.request(method, format!("{}{path}", server.base));
+    client.get(format!("http://{}/livez", server.address)).send().await.unwrap().bytes().await.unwrap();
+    let mut request = client.request(method, format!("http://{}{path}", server.address));
     request = request.header("authorization", format!("JWT {token}"));
     if let Some(body) = body {
         request = request.json(&body);
