@@ -73,7 +73,7 @@ fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
 
 fn try_run(cli: Cli) -> anyhow::Result<()> {
     let config = Config::load(&cli.flags, std::env::vars())?;
-    crate::telemetry::init(&config.log)?;
+    let _telling = crate::telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command.unwrap_or(Command::Serve) {

@@ -18,9 +18,34 @@ pub async fn layer(State(metrics): State<Metrics>, request: Request, next: Next)
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = word(request.method());
     let began = Instant::now();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metrics.answered(method, route, response.status().as_u16(), began.elapsed());
+    let name = route.as_ref().map_or("none", MatchedPath::as_str);
+    let response = run(method, name, request, next).await;
+    metrics.answered(method, name, response.status().as_u16(), began.elapsed());
+    response
+}
+
+#[cfg(not(feature = "otel"))]
+async fn run(_: &str, _: &str, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+/// With a span around it, in the names of OpenTelemetry.
+#[cfg(feature = "otel")]
+async fn run(method: &str, route: &str, request: Request, next: Next) -> Response {
+    use tracing::{Instrument, field::Empty};
+
+    let id = request.extensions().get::<super::Context>().map_or("", |context| &context.request_id);
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        request_id = id,
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
     response
 }
 

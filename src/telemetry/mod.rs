@@ -3,6 +3,8 @@
 //! Promises one subscriber a process, set up by `main` alone. Secrets don't reach it: types that hold one don't print.
 
 pub mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod process;
 
 use std::io::IsTerminal;
@@ -13,10 +15,24 @@ use crate::config::{Log, LogFormat};
 
 pub use metrics::Metrics;
 
+/// What has to last as long as there is something to tell.
+#[derive(Debug, Default)]
+pub struct Telling {
+    #[cfg(feature = "otel")]
+    _sender: Option<otel::Sender>,
+}
+
 /// Begins to log to standard error. A second call in one process changes nothing.
-pub fn init(config: &Log) -> anyhow::Result<()> {
+pub fn init(config: &Log) -> anyhow::Result<Telling> {
     let filter = EnvFilter::try_new(&config.filter)?;
     let registry = tracing_subscriber::registry().with(filter);
+    #[cfg(feature = "otel")]
+    let (registry, telling) = {
+        let (layer, sender) = otel::layer()?.unzip();
+        (registry.with(layer), Telling { _sender: sender })
+    };
+    #[cfg(not(feature = "otel"))]
+    let telling = Telling::default();
     let writer = std::io::stderr;
     let set = match config.format {
         LogFormat::Pretty => {
@@ -27,5 +43,5 @@ pub fn init(config: &Log) -> anyhow::Result<()> {
     if set.is_err() {
         tracing::debug!("logging was set up before");
     }
-    Ok(())
+    Ok(telling)
 }
