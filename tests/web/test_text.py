@@ -7,7 +7,7 @@ IMAGE = "<img src=x onerror=window.harmed=1>"
 HEBREW = "שלום עולם"
 
 
-def test_markup_and_other_directions_are_harmless(window, person, shot):
+def test_threat_20_markup_and_other_directions_are_harmless(window, person, shot):
     wicked, other = person(SCRIPT, "김"), person(HEBREW, "ב")
     room = wicked.call("POST", "/rooms/", {"name": IMAGE, "description": SCRIPT})["id"]
     other.call("POST", f"/rooms/{room}/", {"action": "enter"})
@@ -37,7 +37,7 @@ def test_markup_and_other_directions_are_harmless(window, person, shot):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_name_of_another_direction_turns_nothing_around_it(window, person):
+def test_threat_20_a_name_of_another_direction_turns_nothing_around_it(window, person):
     sumi, other = person("수미"), person(HEBREW, "ב")
     room = sumi.call("POST", "/rooms/", {"name": "새벽반"})["id"]
     one = window(sumi)

@@ -78,6 +78,26 @@ def test_the_views_inside(window, house, judge, look):
         judge(one, f"{view}-{look}")
 
 
+@pytest.mark.parametrize("look", ["dark", "phone-light"])
+def test_the_dialogs(window, house, judge, look):
+    one = window(house, **STILL, **LOOKS[look])
+    page = one.page
+    one.open("friends")
+    page.locator(".person", has=page.locator(".presence")).first.get_by_role("button").first.click()
+    expect(page.locator("dialog .heat")).to_be_visible()
+    judge(one, f"dialog-record-{look}")
+    page.keyboard.press("Escape")
+    one.go("rooms")
+    page.locator(".page-head button").click()
+    judge(one, f"dialog-create-{look}")
+    page.keyboard.press("Escape")
+    page.locator(".room-card", has=page.locator(".lock:visible")).get_by_role("button").click()
+    judge(one, f"dialog-move-{look}")
+    page.get_by_role("dialog").get_by_role("button").first.click()
+    expect(page.locator("dialog input")).to_be_focused()
+    judge(one, f"dialog-password-{look}")
+
+
 def test_a_theme_can_be_chosen_and_stays(window, house):
     one = window(house, color_scheme="light")
     one.open("settings")
