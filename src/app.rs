@@ -4,6 +4,7 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use axum::extract::FromRef;
 use entity::RoomId;
 use jiff::tz::TimeZone;
@@ -13,10 +14,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::Auth,
     clock::Clock,
-    config::Config,
+    config::{Config, Rate},
     db::Db,
-    http::throttle::Throttle,
-    realtime::{CloseReason, Hub, protocol::events::CountView},
+    error::Result,
+    http::throttle::{Shared, Throttle},
+    realtime::{CloseReason, Hub, broker::Tried, protocol::events::CountView},
     telemetry::Metrics,
 };
 
@@ -65,7 +67,9 @@ impl App {
             Box::new(move |account, which| forget.forget(account, which)),
         )
         .await?;
-        let throttle = Throttle::new(clock.clone(), config.limits.exempt_loopback);
+        let alone = config.broker.redis_url.expose().is_empty();
+        let shared = (!alone).then(|| Box::new(hub.clone()) as Box<dyn Shared>);
+        let throttle = Throttle::new(clock.clone(), config.limits.exempt_loopback, shared);
         let zone = TimeZone::get(&config.board.zone)?;
         Ok(Self(Arc::new(Parts {
             config: Arc::new(config),
@@ -80,6 +84,22 @@ impl App {
             drain: CancellationToken::new(),
             zone,
         })))
+    }
+}
+
+/// Tries are counted where instances share everything.
+#[async_trait]
+impl Shared for Hub {
+    async fn count(&self, who: &str, rate: Rate) -> Result<Option<Duration>> {
+        self.broker().tried(who, Tried::Counted { tries: rate.tries, window: rate.window }).await
+    }
+
+    async fn attempt(&self, who: &str, free: u32, longest: Duration) -> Result<Option<Duration>> {
+        self.broker().tried(who, Tried::Attempted { free, longest }).await
+    }
+
+    async fn forgive(&self, who: &str) -> Result<()> {
+        self.broker().tried(who, Tried::Forgiven).await.map(|_| ())
     }
 }
 

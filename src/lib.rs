@@ -33,8 +33,9 @@
 //! late. Points are sums of the ledger, and their caches can be rebuilt from it.
 //!
 //! # What can be lost
-//! Nothing that was committed: its events are in the outbox of the same transaction. A cheer and a presence edge are
-//! told by an instance that lives; they die with it, and the snapshot that follows a new epoch makes up for them.
+//! Nothing that was committed: its events are in the outbox of the same transaction. A cheer is told by an instance that
+//! lives, and dies with it. So does a presence edge of one instance alone; among several, another tells it. Whatever Redis
+//! loses begins a new epoch, and the snapshot that follows makes up for it.
 
 pub mod config;
 pub mod error;

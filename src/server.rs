@@ -86,13 +86,20 @@ fn cors(app: &App) -> CorsLayer {
 /// Serves on `listener` until `stop`, then sends the clients away and waits for everything that is under way.
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     // What an earlier life left unsaid is said before anybody listens: nobody hears it twice.
-    outbox::drain(&app.db, &app.hub).await.context("relaying what was left unsaid")?;
+    match outbox::drain(&app.db, &app.hub).await {
+        // Whoever shares a broker that is away starts all the same; what is unsaid is said once it is back.
+        Err(error) if error.code() == ErrorCode::Unavailable && !app.config.broker.redis_url.expose().is_empty() => {
+            tracing::warn!(%error, "what was left unsaid waits");
+        }
+        drained => drained.map(|_| ()).context("relaying what was left unsaid")?,
+    }
     let tasks = TaskTracker::new();
     let after = CancellationToken::new();
     tasks.spawn(app.hub.clone().run(after.clone()));
     tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), after.clone()));
     tasks.spawn(mail::deliver(app.clone(), after.clone()));
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
+    tasks.spawn(ws::recheck::watch(app.clone(), after.clone()));
     tasks.spawn(study::tally::keep(app.clone(), after.clone()));
     tasks.spawn(timer::settle::sweep(app.clone(), after.clone()));
     tasks.spawn(timer::ticker::run(app.clone(), after.clone()));

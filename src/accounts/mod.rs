@@ -88,7 +88,7 @@ pub async fn set_staff(app: &App, id: AccountId, staff: bool) -> Result<()> {
 
 /// Makes an account and begins its first session.
 pub async fn sign_up(app: &App, peer: IpAddr, new: NewAccount) -> Result<SignedIn> {
-    app.throttle.count(peer, "signup", network(peer), app.config.limits.signup_per_address)?;
+    app.throttle.count(peer, "signup", network(peer), app.config.limits.signup_per_address).await?;
     let hash = app.auth.passwords().hash(new.password.clone()).await?;
     let tx = app.db.begin().await?;
     let account = store::insert(&tx, &new, hash, app.clock.now()).await?;
@@ -99,10 +99,9 @@ pub async fn sign_up(app: &App, peer: IpAddr, new: NewAccount) -> Result<SignedI
 pub async fn sign_in(app: &App, peer: IpAddr, email: &str, password: String) -> Result<SignedIn> {
     let limits = &app.config.limits;
     let key = email::key(email);
-    app.throttle.count(peer, "login_address", network(peer), limits.login_per_address)?;
-    app.throttle.delayed(peer, "login", &key)?;
+    app.throttle.count(peer, "login_address", network(peer), limits.login_per_address).await?;
     // Counted before it is known to be wrong: guesses sent all at once must not slip past the delay together.
-    app.throttle.failed(peer, "login", &key, limits.login_free_tries);
+    app.throttle.attempt(peer, "login", &key, limits.login_free_tries).await?;
     let known = store::find(&*app.db, &key).await?;
     let hash = known.as_ref().and_then(|account| account.password_hash.clone());
     let right = app.auth.passwords().verify(password, hash).await?;
@@ -114,7 +113,7 @@ pub async fn sign_in(app: &App, peer: IpAddr, email: &str, password: String) -> 
     let unchanged = |now: &account::Model| now.epoch == verified.epoch && now.password_hash == verified.password_hash;
     let account = account.filter(unchanged).ok_or_else(wrong_credentials)?;
     let signed_in = begin_session(app, tx, account).await?;
-    app.throttle.forgive("login", &key);
+    app.throttle.forgive("login", &key).await;
     Ok(signed_in)
 }
 
@@ -149,9 +148,16 @@ pub async fn sign_out(app: &App, caller: Caller) -> Result<()> {
     tell_ended(app, caller.account, which, CloseReason::SessionEnded).await;
     // A connection lost just before is not waited for: nobody is signed in who could bring it back.
     if !sessions::exist(&*app.db, caller.account).await? {
-        app.hub.broker().give_up(caller.account, app.clock.now()).await?;
+        give_up(app, caller.account).await;
     }
     Ok(())
+}
+
+/// What the session's end has done is done: a grace that goes on is no reason to fail.
+async fn give_up(app: &App, account: AccountId) {
+    if let Err(error) = app.hub.broker().give_up(account, app.clock.now()).await {
+        tracing::warn!(%error, %account, "a lost connection is waited for although nobody can come back");
+    }
 }
 
 /// Ends every session of an account, as an operator may.
@@ -161,7 +167,8 @@ pub async fn end_sessions(app: &App, account: AccountId) -> Result<()> {
     sessions::end(&tx, account, Which::All).await?;
     tx.commit_quietly().await?;
     tell_ended(app, account, Which::All, CloseReason::SessionEnded).await;
-    app.hub.broker().give_up(account, app.clock.now()).await
+    give_up(app, account).await;
+    Ok(())
 }
 
 /// After the commit: tokens die and sockets close on every instance. The sessions' rows are gone already, so a word

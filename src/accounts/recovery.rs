@@ -33,14 +33,13 @@ const ANSWER_TIME: Duration = Duration::from_millis(250);
 /// A new password for somebody who knows the old one; every other session ends.
 pub async fn change_password(app: &App, peer: IpAddr, caller: Caller, old: String, new: String) -> Result<()> {
     let tries = app.config.limits.login_free_tries;
-    app.throttle.delayed(peer, "old_password", caller.account)?;
-    app.throttle.failed(peer, "old_password", caller.account, tries);
+    app.throttle.attempt(peer, "old_password", caller.account, tries).await?;
     let wrong = || Error::field("old_password", ErrorCode::WrongOldPassword);
     let verified = people::get(&*app.db, caller.account).await?;
     if !app.auth.passwords().verify(old, verified.password_hash.clone()).await? {
         return Err(wrong());
     }
-    app.throttle.forgive("old_password", caller.account);
+    app.throttle.forgive("old_password", caller.account).await;
     check_new(&verified, &new)?;
     let hash = app.auth.passwords().hash(new).await?;
 
@@ -72,9 +71,9 @@ async fn set_password(app: &App, tx: Tx, account: account::Model, hash: String, 
 pub async fn ask_reset(app: &App, peer: IpAddr, email: &str) -> Result<()> {
     let limits = &app.config.limits;
     let key = email::key(email);
-    app.throttle.count(peer, "reset_address", network(peer), limits.reset_per_address)?;
+    app.throttle.count(peer, "reset_address", network(peer), limits.reset_per_address).await?;
     // Whether this e-mail was asked for too often is nobody's business either.
-    let quiet = app.throttle.count(peer, "reset_account", &key, limits.reset_per_account).is_err();
+    let quiet = app.throttle.count(peer, "reset_account", &key, limits.reset_per_account).await.is_err();
     let work = async { if quiet { Ok(()) } else { post_reset(app, &key).await } };
     let (done, ()) = tokio::join!(work, tokio::time::sleep(ANSWER_TIME));
     done
@@ -127,7 +126,7 @@ pub async fn reset_password(app: &App, id: AccountId, token: &str, new: String) 
     }
     let key = account.email_key.clone().unwrap_or_default();
     set_password(app, tx, account, hash, Which::All).await?;
-    app.throttle.forgive("login", key);
+    app.throttle.forgive("login", key).await;
     Ok(())
 }
 
@@ -143,11 +142,11 @@ fn check_new(account: &account::Model, password: &str) -> Result<()> {
 /// The e-mail of whoever registered `key`, and a word to that person.
 pub async fn find_email(app: &App, peer: IpAddr, key: &str) -> Result<String> {
     let limits = &app.config.limits;
-    app.throttle.count(peer, "find_address", network(peer), limits.find_per_address)?;
+    app.throttle.count(peer, "find_address", network(peer), limits.find_per_address).await?;
     let key = ProductKey::parse(key).map_err(|_| ErrorCode::KeyNotFound)?;
     // Never the key itself: a window is not the place for a secret.
     let digest = app.auth.digest("find-throttle", key.expose());
-    app.throttle.count(peer, "find_key", digest, limits.find_per_key)?;
+    app.throttle.count(peer, "find_key", digest, limits.find_per_key).await?;
     let holder = product_keys::holder(app, key.expose()).await?.ok_or(ErrorCode::KeyNotFound)?;
     let account = people::list(&*app.db, [holder]).await?.remove(&holder);
     let email = account.and_then(|account| account.email).ok_or(ErrorCode::KeyNotFound)?;

@@ -1,8 +1,7 @@
 //! The operator's doors: figures of this instance on a listener of their own, and what staff may see and do.
 //!
 //! Promises that figures are not reachable at the public address, that one which can't be had right now keeps the others
-//! from nobody, and that no label names a person. Staff sees and sends away the connections of this instance; ending
-//! sessions reaches every instance.
+//! from nobody, and that no label names a person. Staff sees and sends away connections wherever they are.
 
 pub mod routes;
 

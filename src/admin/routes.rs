@@ -15,14 +15,8 @@ use crate::{
     error::{ErrorCode, Result},
     http::{Answer, PathId},
     people,
-    realtime::{
-        CloseReason,
-        outlet::{Closing, Outlet},
-    },
+    realtime::broker::{ConnectionInfo, Control, InstanceInfo},
 };
-
-/// Whoever is sent away comes back after so long: soon, and not before the socket is gone.
-const RETURN_MS: u64 = 500;
 
 /// Paths of this door.
 pub fn router() -> Router<App> {
@@ -36,63 +30,39 @@ pub fn router() -> Router<App> {
 #[derive(Debug, Serialize)]
 struct InstanceView {
     id: String,
-    version: &'static str,
+    version: String,
     connections: usize,
     users: usize,
     draining: bool,
 }
 
-impl InstanceView {
-    fn new(app: &App) -> Self {
-        Self {
-            id: app.hub.instance().to_string(),
-            version: env!("CARGO_PKG_VERSION"),
-            connections: app.hub.registry().len(),
-            users: app.hub.registry().accounts(),
-            draining: app.drain.is_cancelled() || app.hub.drain_wanted().is_cancelled(),
-        }
+impl From<InstanceInfo> for InstanceView {
+    fn from(info: InstanceInfo) -> Self {
+        let InstanceInfo { id, version, connections, users, draining } = info;
+        Self { id, version, connections, users, draining }
     }
 }
 
 #[derive(Debug, Serialize)]
 struct ConnectionView {
-    id: u64,
     instance: String,
-    session: i64,
-    age_secs: u64,
-    queue_frames: usize,
-    queue_bytes: usize,
-    round_trip_ms: Option<f64>,
+    #[serde(flatten)]
+    connection: ConnectionInfo,
 }
 
-impl ConnectionView {
-    fn new(app: &App, outlet: &Outlet) -> Self {
-        let (queue_frames, queue_bytes) = outlet.queued();
-        Self {
-            id: outlet.id,
-            instance: app.hub.instance().to_string(),
-            session: outlet.session.0,
-            age_secs: outlet.age().as_secs(),
-            queue_frames,
-            queue_bytes,
-            round_trip_ms: outlet.round_trip().map(|took| took.as_secs_f64() * 1000.0),
-        }
-    }
-}
-
-async fn instances(State(app): State<App>, caller: Caller) -> Result<Answer<[InstanceView; 1]>> {
+async fn instances(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<InstanceView>>> {
     caller.require_staff()?;
-    Ok(Answer::new([InstanceView::new(&app)]))
+    Ok(Answer::new(app.hub.broker().instances().await?.into_iter().map(InstanceView::from).collect()))
 }
 
 async fn drain(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Answer<InstanceView>> {
     caller.require_staff()?;
-    if *id != *app.hub.instance() {
-        return Err(ErrorCode::NotFound.into());
-    }
-    tracing::info!(by = %caller.account, "an operator drains this instance");
-    app.hub.drain_wanted().cancel();
-    Ok(Answer::new(InstanceView::new(&app)))
+    let broker = app.hub.broker();
+    let found = broker.instances().await?.into_iter().find(|instance| instance.id == id);
+    let found = found.ok_or(ErrorCode::NotFound)?;
+    tracing::info!(by = %caller.account, instance = id, "an operator drains an instance");
+    broker.tell(Control::Drained { instance: id }).await?;
+    Ok(Answer::new(InstanceView { draining: true, ..found.into() }))
 }
 
 async fn connections(
@@ -102,8 +72,12 @@ async fn connections(
 ) -> Result<Answer<Vec<ConnectionView>>> {
     caller.require_staff()?;
     people::get(&*app.db, user).await?;
-    let outlets = app.hub.registry().of(user);
-    Ok(Answer::new(outlets.iter().map(|outlet| ConnectionView::new(&app, outlet)).collect()))
+    views(&app, user).await
+}
+
+async fn views(app: &App, user: AccountId) -> Result<Answer<Vec<ConnectionView>>> {
+    let found = app.hub.broker().connections(user).await?.into_iter();
+    Ok(Answer::new(found.map(|(instance, connection)| ConnectionView { instance, connection }).collect()))
 }
 
 async fn disconnect(
@@ -114,12 +88,9 @@ async fn disconnect(
     caller.require_staff()?;
     people::get(&*app.db, user).await?;
     tracing::info!(by = %caller.account, %user, "an operator sends connections away");
-    let outlets = app.hub.registry().of(user);
-    let views = outlets.iter().map(|outlet| ConnectionView::new(&app, outlet)).collect();
-    for outlet in outlets {
-        outlet.close(Closing { reason: CloseReason::Draining, reconnect_ms: Some(RETURN_MS) });
-    }
-    Ok(Answer::new(views))
+    let views = views(&app, user).await?;
+    app.hub.broker().tell(Control::SentAway { account: user }).await?;
+    Ok(views)
 }
 
 async fn end_sessions(State(app): State<App>, caller: Caller, PathId(user): PathId<AccountId>) -> Result<Answer<()>> {

@@ -1,6 +1,9 @@
 //! Sessions: a row each, and a cache in front that an end reaches at once.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use entity::{AccountId, Millis, SessionId, account, session};
 use moka::sync::Cache as Moka;
@@ -78,6 +81,27 @@ async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known>
         staff: account.staff,
         ends: session.expires_at,
     }))
+}
+
+/// Which of `ids` have not ended.
+pub async fn alive(
+    connection: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = SessionId>,
+    now: Millis,
+) -> Result<HashSet<SessionId>> {
+    let sessions = session::Entity::find()
+        .filter(session::Column::Id.is_in(ids))
+        .filter(session::Column::ExpiresAt.gt(now))
+        .all(connection)
+        .await?;
+    let owners = account::Entity::find()
+        .filter(account::Column::Id.is_in(sessions.iter().map(|session| session.account_id)))
+        .filter(account::Column::DeletedAt.is_null())
+        .all(connection)
+        .await?;
+    let epochs: HashMap<_, _> = owners.into_iter().map(|account| (account.id, account.epoch)).collect();
+    let alive = sessions.into_iter().filter(|session| epochs.get(&session.account_id) == Some(&session.epoch));
+    Ok(alive.map(|session| session.id).collect())
 }
 
 /// Begins a session of `account` in its present epoch. The account's row must be locked by `tx`.

@@ -57,7 +57,7 @@ struct CertificationView {
 
 async fn certify(State(app): State<App>, context: Context, PathKey(key): PathKey) -> Result<Answer<CertificationView>> {
     let rate = app.config.limits.certification_per_address;
-    app.throttle.count(context.peer, "certification", context::network(context.peer), rate)?;
+    app.throttle.count(context.peer, "certification", context::network(context.peer), rate).await?;
     let state = match key {
         Some(key) => super::certify(&app, &key).await?,
         None => KeyState::Unknown,

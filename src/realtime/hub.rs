@@ -4,7 +4,6 @@
 //! never waits for a receiver.
 
 use std::{
-    collections::HashSet,
     sync::{Arc, PoisonError},
     time::Instant,
 };
@@ -12,13 +11,13 @@ use std::{
 use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     admission::Admission,
     broker::{
-        About, Broker, Control, Delivery, Message, Sink, Standing, Which,
+        About, Broker, ConnectionInfo, Control, Delivery, Message, Sink, Standing, Which,
         memory::{Memory, MemoryBroker},
         redis::{self, RedisBroker},
     },
@@ -29,11 +28,15 @@ use super::{
     presence::Edge,
     protocol::{Channel, CloseReason, Event, Place, frames},
     registry::Registry,
+    touched::Touched,
 };
 use crate::{clock::Clock, config::Config, error::Result, telemetry::Metrics};
 
 /// Who hears first that sessions have ended.
 pub type OnSessionsEnded = Box<dyn Fn(AccountId, Which) + Send + Sync>;
+
+/// Whoever is sent away by an operator comes back after so long: soon, and not before the socket is gone.
+const RETURN_MS: u64 = 500;
 
 /// This instance's end of realtime, cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,36 +61,6 @@ struct Local {
     faults: Faults,
     on_sessions_ended: OnSessionsEnded,
     drain_wanted: CancellationToken,
-}
-
-/// Accounts whose timer somebody has to look at anew.
-#[derive(Debug, Default)]
-pub struct Touched {
-    accounts: std::sync::Mutex<HashSet<AccountId>>,
-    wake: Notify,
-}
-
-impl Touched {
-    /// Adds accounts.
-    pub fn touch(&self, accounts: impl IntoIterator<Item = AccountId>) {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).extend(accounts);
-        self.wake.notify_one();
-    }
-
-    /// Waits until there are some.
-    pub async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    /// Whether `account` is among them.
-    pub fn contains(&self, account: AccountId) -> bool {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).contains(&account)
-    }
-
-    /// Takes them all.
-    pub fn take(&self) -> HashSet<AccountId> {
-        std::mem::take(&mut *self.accounts.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 impl std::fmt::Debug for Local {
@@ -126,6 +99,10 @@ impl Sink for Local {
         }
     }
 
+    fn connections(&self, account: AccountId) -> Vec<ConnectionInfo> {
+        self.registry.infos(account)
+    }
+
     fn control(&self, control: &Control) {
         match control {
             Control::SessionsEnded { account, which, reason } => {
@@ -141,6 +118,12 @@ impl Sink for Local {
                     outlet.close(Closing { reason: CloseReason::Replaced, reconnect_ms: None });
                 }
             }
+            Control::SentAway { account } => {
+                for outlet in self.registry.of(*account) {
+                    outlet.close(Closing { reason: CloseReason::Draining, reconnect_ms: Some(RETURN_MS) });
+                }
+            }
+            Control::Drained { instance: _ } => self.drain_wanted.cancel(),
         }
     }
 }

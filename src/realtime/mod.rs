@@ -14,6 +14,7 @@ pub mod outqueue;
 pub mod presence;
 pub mod protocol;
 pub mod registry;
+pub mod touched;
 
 pub use hub::Hub;
 pub use protocol::{Channel, CloseReason, Event, Place};

@@ -15,7 +15,7 @@ use entity::{AccountId, SessionId};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    broker::Delivery,
+    broker::{ConnectionInfo, Delivery},
     outlet::{Closing, Outlet},
     outqueue::Bounds,
     protocol::{Channel, CloseReason},
@@ -148,6 +148,22 @@ impl Registry {
     /// The account's connections here.
     pub fn of(&self, account: AccountId) -> Vec<Arc<Outlet>> {
         self.accounts.get(&account).map(|devices| devices.clone()).unwrap_or_default()
+    }
+
+    /// The account's connections here, as an operator sees them.
+    pub fn infos(&self, account: AccountId) -> Vec<ConnectionInfo> {
+        let info = |outlet: &Arc<Outlet>| {
+            let (queue_frames, queue_bytes) = outlet.queued();
+            ConnectionInfo {
+                id: outlet.id,
+                session: outlet.session.0,
+                age_secs: outlet.age().as_secs(),
+                queue_frames,
+                queue_bytes,
+                round_trip_ms: outlet.round_trip().map(|took| took.as_secs_f64() * 1000.0),
+            }
+        };
+        self.of(account).iter().map(info).collect()
     }
 
     /// Every connection here.

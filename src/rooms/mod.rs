@@ -93,11 +93,11 @@ async fn check_password(
         return Err(ErrorCode::WrongPassword.into());
     };
     let tries = format!("{who}:{}", room.id);
-    app.throttle.count(peer, "room_password", &tries, app.config.limits.room_password_per_account)?;
+    app.throttle.count(peer, "room_password", &tries, app.config.limits.room_password_per_account).await?;
     if !app.auth.passwords().verify(password, Some(hash)).await? {
         return Err(ErrorCode::WrongPassword.into());
     }
-    app.throttle.forgive("room_password", &tries);
+    app.throttle.forgive("room_password", &tries).await;
     Ok(())
 }
 
@@ -240,17 +240,15 @@ pub async fn list(app: &App, keyword: Option<&str>, page: &Page) -> Result<(Vec<
 /// How many sit in each of `rooms`, and how many of them are online, in the same order.
 pub async fn counts(app: &App, rooms: &[RoomId]) -> Result<Vec<CountView>> {
     let seats = store::list_seats(&*app.db, rooms).await?;
-    let mut counts = Vec::with_capacity(rooms.len());
-    for room in rooms {
-        let seated = seats.get(room).map(Vec::as_slice).unwrap_or_default();
-        let online = app.hub.broker().online(seated).await?;
-        counts.push(CountView {
-            id: room.0,
-            member_num: seated.len() as u64,
-            online_num: online.iter().flatten().count() as u64,
-        });
-    }
-    Ok(counts)
+    let seated = |room: RoomId| seats.get(&room).map(Vec::as_slice).unwrap_or_default();
+    let everybody: Vec<_> = rooms.iter().flat_map(|room| seated(*room)).copied().collect();
+    let mut online = app.hub.broker().online(&everybody).await?.into_iter();
+    let count = |room: &RoomId| {
+        let member_num = seated(*room).len();
+        let online_num = online.by_ref().take(member_num).flatten().count() as u64;
+        CountView { id: room.0, member_num: member_num as u64, online_num }
+    };
+    Ok(rooms.iter().map(count).collect())
 }
 
 /// A room with its members and since when each is online.

@@ -13,5 +13,6 @@ mod lobby;
 mod picture;
 pub mod presence;
 mod rate;
+pub mod recheck;
 pub mod routes;
 mod socket;

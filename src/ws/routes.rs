@@ -1,5 +1,7 @@
 //! `GET /ws`: from an HTTP request to a connection; and tickets for clients that can send neither header nor message.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{Request, State},
@@ -24,6 +26,9 @@ use crate::{
     http::{Answer, Context, context},
     realtime::{CloseReason, protocol::SUBPROTOCOL},
 };
+
+/// When a client may come back that can't be taken in because something is down.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// Paths of the socket door.
 pub fn router() -> Router<App> {
@@ -50,6 +55,10 @@ async fn upgrade(State(app): State<App>, context: Context, mut request: Request)
     check_origin(&app, request.headers())?;
     if app.drain.is_cancelled() {
         return Err(ErrorCode::Draining.into());
+    }
+    // Without what instances share nobody could be greeted; those who are here stay.
+    if app.hub.broker().check().await.is_err() {
+        return Err(Error::retry(ErrorCode::Unavailable, RETRY));
     }
     let admitted = app.hub.admission().admit(context::network(context.peer)).ok_or(ErrorCode::Overloaded)?;
     let opening = opening(&app, &request, &context);

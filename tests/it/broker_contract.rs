@@ -16,7 +16,7 @@ use solgik::{
     realtime::{
         Channel, CloseReason, Event, Place,
         broker::{
-            About, Broker, Control, Delivery, Message, Sink, Which,
+            About, Broker, ConnectionInfo, Control, Delivery, Message, Sink, Which,
             memory::{Memory, MemoryBroker},
             redis::{RedisBroker, Settings},
         },
@@ -134,6 +134,10 @@ impl Sink for Instance {
 
     fn about(&self) -> About {
         About::default()
+    }
+
+    fn connections(&self, _account: AccountId) -> Vec<ConnectionInfo> {
+        Vec::new()
     }
 
     fn control(&self, control: &Control) {

@@ -1,31 +1,11 @@
 //! Two instances are one service: what is done at one is seen at the other, and either may go.
 
-use serde_json::json;
+use entity::AccountId;
+use reqwest::Method;
+use serde_json::{Value, json};
+use solgik::accounts;
 
-use crate::support::{TestApp, prefix, redis};
-
-/// Two instances on one database and one Redis.
-struct Pair {
-    // The second stands on what the first owns: it goes first.
-    two: TestApp,
-    one: TestApp,
-}
-
-impl Pair {
-    async fn start(settings: &[(&str, &str)]) -> Option<Self> {
-        let (url, prefix) = (redis()?, prefix());
-        let shared = [("broker.redis_url", &*url), ("broker.prefix", &*prefix)];
-        let settings: Vec<_> = shared.iter().chain(settings).copied().collect();
-        let one = TestApp::with(&settings).await;
-        let two = one.beside(&settings).await;
-        Some(Self { two, one })
-    }
-
-    async fn stop(self) {
-        self.two.stop().await;
-        self.one.stop().await;
-    }
-}
+use crate::support::{Pair, Reply};
 
 #[tokio::test]
 async fn a_room_is_one_on_both_instances() {
@@ -60,5 +40,180 @@ async fn a_room_is_one_on_both_instances() {
     assert_eq!(a.expect("room.exited").await["d"]["user"], hana.id);
     a.close().await;
     b.close().await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_roams_resumes_where_it_left() {
+    let Some(pair) = Pair::start(&[]).await else { return };
+    let (sumi, hana) = (pair.one.person("수미").await, pair.one.person("하나").await);
+    let room = sumi.make_room().await;
+    hana.enter(room).await;
+    let mut a = sumi.connect().await;
+    a.hello().await;
+    let mut b = hana.connect().await;
+    let hello = b.hello().await;
+    a.expect("presence.online").await;
+    let name = format!("room:{room}");
+    let (epoch, off) = (&hello["channels"][&name]["epoch"], hello["channels"][&name]["off"].as_u64().unwrap());
+    b.abort().await;
+    for number in 0..3 {
+        a.call("room.cheer", json!({"text": format!("{number}")})).await.unwrap();
+    }
+    let mut again = pair.two.open("/ws", &[("sec-websocket-protocol", "solgik.v1")]).await.unwrap();
+    again
+        .raw_send(json!({"op": "auth", "d": {"token": hana.token, "since": {&*name: [epoch, off]}}}).to_string())
+        .await;
+    let hello = again.expect("hello").await;
+    assert_eq!(hello["d"]["channels"][&name]["recovered"], true, "{hello}");
+    let mut last = off;
+    for _ in 0..3 {
+        let cheer = again.expect("room.cheer").await;
+        assert!(cheer["off"].as_u64().unwrap() > last);
+        last = cheer["off"].as_u64().unwrap();
+    }
+    // Back within the grace: nobody was told anything.
+    assert!(a.events().await.iter().all(|event| event["ev"] != "presence.offline" && event["ev"] != "presence.online"));
+    drop((a, again));
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn presence_is_of_the_user_on_all_instances_together() {
+    let Some(pair) = Pair::start(&[("presence.grace_secs", "1")]).await else { return };
+    let (sumi, hana) = (pair.one.person("수미").await, pair.one.person("하나").await);
+    sumi.befriend(&hana).await;
+    let mut watch = sumi.connect().await;
+    watch.hello().await;
+    let (mut phone, mut laptop) = (hana.connect().await, hana.at(&pair.two).connect().await);
+    phone.hello().await;
+    laptop.hello().await;
+    assert_eq!(watch.expect("friend.online").await["d"]["user"], hana.id);
+    phone.close().await;
+    // The other device is still there, for longer than a grace.
+    let mut third = hana.connect().await;
+    third.hello().await;
+    third.close().await;
+    watch.expect_silence().await;
+    laptop.abort().await;
+    let offline = watch.expect("friend.offline").await;
+    assert_eq!((&offline["d"]["user"], &offline["d"]["reason"]), (&json!(hana.id), &json!("disconnected")));
+    watch.expect_silence().await;
+    drop(watch);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn threat_11_a_ticket_is_good_at_one_instance_only() {
+    let Some(pair) = Pair::start(&[]).await else { return };
+    let hana = pair.one.person("하나").await;
+    let ticket = hana.post("/ws/ticket/", json!({})).await.ok()["ticket"].as_str().unwrap().to_owned();
+    let protocols = format!("solgik.v1, ticket.{ticket}");
+    let offer = [("sec-websocket-protocol", &*protocols)];
+    let (one, two) = tokio::join!(pair.one.open("/ws", &offer), pair.two.open("/ws", &offer));
+    let mut greeted = 0;
+    for mut socket in [one.unwrap(), two.unwrap()] {
+        let first: Value = socket.event().await;
+        greeted += u32::from(first["ev"] == "hello");
+    }
+    assert_eq!(greeted, 1);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn threat_8_a_session_ends_on_every_instance() {
+    let Some(pair) = Pair::start(&[]).await else { return };
+    let hana = pair.one.person("하나").await;
+    let there = hana.at(&pair.two);
+    let mut socket = there.connect().await;
+    socket.hello().await;
+    there.get("/rooms/").await.ok();
+    hana.post("/rest-auth/logout/", json!({})).await.bare(200);
+    assert_eq!(socket.expect_close().await.0, 4503);
+    there.get("/rooms/").await.refused(401, "session_ended");
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn threat_2_wrong_passwords_delay_on_another_instance_too() {
+    let settings = [("limits.exempt_loopback", "false"), ("limits.login_per_address", "3/300")];
+    let Some(pair) = Pair::start(&settings).await else { return };
+    let hana = pair.one.person("하나").await;
+    let wrong = json!({"email": hana.email, "password": "not this one"});
+    for door in [&pair.one, &pair.two, &pair.one] {
+        door.post("/rest-auth/login/", wrong.clone()).await.refused(400, "wrong_credentials");
+    }
+    for door in [&pair.two, &pair.one] {
+        door.post("/rest-auth/login/", wrong.clone()).await.refused(429, "too_many_requests");
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn threat_13_the_oldest_socket_makes_room_wherever_it_is() {
+    let Some(pair) = Pair::start(&[("limits.connections_per_user", "2")]).await else { return };
+    let hana = pair.one.person("하나").await;
+    let there = hana.at(&pair.two);
+    let mut oldest = hana.connect().await;
+    oldest.hello().await;
+    let (mut second, mut third) = (there.connect().await, there.connect().await);
+    second.hello().await;
+    third.hello().await;
+    assert_eq!(oldest.expect_close().await.0, 4504);
+    second.expect_silence().await;
+    third.expect_silence().await;
+    drop((second, third));
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn staff_sees_every_instance_and_drains_any() {
+    let Some(pair) = Pair::start(&[]).await else { return };
+    let (root, hana) = (pair.one.person("지기").await, pair.one.person("하나").await);
+    accounts::set_staff(&pair.one.app, AccountId(root.id), true).await.unwrap();
+    let root = root.signed_in_again(&pair.one.app).await;
+    let (mut here, mut there) = (hana.connect().await, hana.at(&pair.two).connect().await);
+    here.hello().await;
+    let two = there.hello().await["instance"].as_str().unwrap().to_owned();
+    let instances = root.get("/admin/instances/").await.ok();
+    assert_eq!(instances.as_array().unwrap().len(), 2, "{instances}");
+    assert!(instances.as_array().unwrap().iter().any(|instance| instance["id"] == two));
+    let connections = format!("/admin/users/{}/connections/", hana.id);
+    let seen = root.get(&connections).await.ok();
+    assert_eq!(seen.as_array().unwrap().len(), 2, "{seen}");
+    assert!(seen.as_array().unwrap().iter().any(|connection| connection["instance"] == two));
+    assert_eq!(Reply::to(root.request(Method::DELETE, &connections)).await.ok().as_array().unwrap().len(), 2);
+    for socket in [&mut here, &mut there] {
+        assert_eq!(socket.expect_close().await.0, 4001);
+    }
+    let mut again = hana.at(&pair.two).connect().await;
+    again.hello().await;
+    root.post(&format!("/admin/instances/{two}/drain/"), json!({})).await.ok();
+    assert_eq!(again.expect_close().await.0, 4001);
+    pair.two.get("/readyz").await.refused(503, "draining");
+    pair.one.get("/readyz").await.ok();
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_rolling_restart_shows_nobody_leaving() {
+    let Some(mut pair) = Pair::start(&[("presence.grace_secs", "5")]).await else { return };
+    let (sumi, hana) = (pair.one.person("수미").await, pair.one.person("하나").await);
+    let room = sumi.make_room().await;
+    hana.enter(room).await;
+    let mut watch = sumi.connect().await;
+    watch.hello().await;
+    let mut socket = hana.at(&pair.two).connect().await;
+    socket.hello().await;
+    watch.expect("presence.online").await;
+    for _ in 0..2 {
+        pair.two.begin_stop();
+        assert_eq!(socket.expect_close().await.0, 4001);
+        pair.replace_two().await;
+        socket = hana.at(&pair.two).connect().await;
+        socket.hello().await;
+    }
+    assert_eq!(watch.events().await, Vec::<Value>::new());
+    drop((watch, socket));
     pair.stop().await;
 }

@@ -25,6 +25,7 @@ mod cli_keys;
 mod cli_user;
 mod closes;
 mod cluster;
+mod cluster_faults;
 mod crash;
 mod foundation;
 mod frames;

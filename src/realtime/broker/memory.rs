@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId};
 
-use super::{About, Broker, Control, Delivery, InstanceInfo, Message, Sink, Standing};
+use super::{About, Broker, ConnectionInfo, Control, Delivery, InstanceInfo, Message, Sink, Standing};
 use crate::{
     clock,
     error::Result,
@@ -212,6 +212,11 @@ impl Broker for MemoryBroker {
         let About { connections, users, draining } = self.sink.about();
         let (id, version) = (self.instance.to_string(), env!("CARGO_PKG_VERSION").to_owned());
         Ok(vec![InstanceInfo { id, version, connections, users, draining }])
+    }
+
+    async fn connections(&self, account: AccountId) -> Result<Vec<(String, ConnectionInfo)>> {
+        let here = self.sink.connections(account).into_iter();
+        Ok(here.map(|connection| (self.instance.to_string(), connection)).collect())
     }
 
     async fn sweep(&self, now: Millis) -> Result<()> {

@@ -19,7 +19,7 @@ use super::{
     presence::{DeviceId, Edge},
     protocol::{Channel, CloseReason, Event, Place, events::Routing},
 };
-use crate::error::Result;
+use crate::error::{ErrorCode, Result};
 
 /// An event on its way to a channel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,6 +104,27 @@ pub enum Control {
         /// Which it is there.
         device: DeviceId,
     },
+    /// A user's connections are sent away; they come back.
+    SentAway {
+        /// Whose.
+        #[serde(with = "Account")]
+        account: AccountId,
+    },
+    /// An instance sends everybody away and takes nobody in.
+    Drained {
+        /// Which.
+        instance: String,
+    },
+}
+
+impl Control {
+    /// The instance for which it is meant, if it is not for all.
+    pub fn addressee(&self) -> Option<&str> {
+        match self {
+            Self::Replaced { instance, .. } | Self::Drained { instance } => Some(instance),
+            Self::SessionsEnded { .. } | Self::SentAway { .. } => None,
+        }
+    }
 }
 
 /// Some of an account's sessions.
@@ -154,6 +175,44 @@ pub struct About {
     pub draining: bool,
 }
 
+/// A connection, as an operator sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConnectionInfo {
+    /// Its number at its instance.
+    pub id: DeviceId,
+    /// Its session.
+    pub session: i64,
+    /// How long it has been there.
+    pub age_secs: u64,
+    /// Frames that wait for it.
+    pub queue_frames: usize,
+    /// Their bytes.
+    pub queue_bytes: usize,
+    /// How long its last heartbeat took.
+    pub round_trip_ms: Option<f64>,
+}
+
+/// A try that is counted, or what became of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Tried {
+    /// One more in a window that allows so many.
+    Counted {
+        /// How many.
+        tries: u32,
+        /// In how long.
+        window: Duration,
+    },
+    /// One more that is taken for a failure: after `free` ones the delay doubles up to `longest`.
+    Attempted {
+        /// Failures without a delay.
+        free: u32,
+        /// The greatest delay.
+        longest: Duration,
+    },
+    /// It went well: everything is forgotten.
+    Forgiven,
+}
+
 /// Where a broker hands over what concerns this instance. Called in the channel's order; never waits.
 pub trait Sink: Send + Sync + Debug {
     /// An event for the channel's local subscribers.
@@ -165,6 +224,8 @@ pub trait Sink: Send + Sync + Debug {
     fn resync(&self, channel: Channel);
     /// What there is to say of this instance.
     fn about(&self) -> About;
+    /// A user's connections here.
+    fn connections(&self, account: AccountId) -> Vec<ConnectionInfo>;
     /// A word to this instance.
     fn control(&self, control: &Control);
 }
@@ -236,6 +297,15 @@ pub trait Broker: Send + Sync + Debug {
 
     /// All instances, this one among them.
     async fn instances(&self) -> Result<Vec<InstanceInfo>>;
+
+    /// A user's connections, each with its instance.
+    async fn connections(&self, account: AccountId) -> Result<Vec<(String, ConnectionInfo)>>;
+
+    /// Counts what `who` tries for all instances together; answers how long to wait. A broker that is alone does not:
+    /// whoever asks counts by itself.
+    async fn tried(&self, _who: &str, _how: Tried) -> Result<Option<Duration>> {
+        Err(ErrorCode::Unavailable.into())
+    }
 
     /// Whether what others say arrives here. A broker that has nobody else to hear has nothing to fear.
     async fn check(&self) -> Result<()> {

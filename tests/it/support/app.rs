@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{database::Scratch, door::Door, person::Person};
+use super::{database::Scratch, door::Door, person::Person, process::Server};
 
 /// What every test wants: hashes that cost nothing, nobody throttled, no haste where the machine is busy with other
 /// tests, and an end without a long goodbye.
@@ -39,7 +39,6 @@ pub struct TestApp {
     stop: CancellationToken,
     server: Option<JoinHandle<anyhow::Result<()>>>,
     // Fields fall in this order: the server goes before what it stands on.
-    #[allow(dead_code, reason = "what the server stands on falls with it")]
     database: Option<Scratch>,
     #[allow(dead_code, reason = "what the server stands on falls with it")]
     data: Option<TempDir>,
@@ -66,6 +65,16 @@ impl TestApp {
         let url = config.database.url.expose();
         let url = (!url.is_empty()).then(|| url.to_owned());
         Self::on(config.data_dir.to_str().unwrap(), url, settings).await
+    }
+
+    /// The binary as another instance, with `environment`, on the same data and database as this one.
+    pub async fn process_beside(&self, environment: &[(&str, &str)]) -> Server {
+        Server::with(&self.app.config.data_dir, self.database.as_ref(), environment).await
+    }
+
+    /// Another instance's door.
+    pub fn door_at(&self, base: &str) -> Door {
+        Door::new(base.to_owned())
     }
 
     async fn on(data: &str, database: Option<String>, settings: &[(&str, &str)]) -> Self {

@@ -30,14 +30,24 @@ pub struct Server {
 
 impl Server {
     pub async fn start(data: &Path, database: Option<&Scratch>) -> Self {
+        Self::with(data, database, &[]).await
+    }
+
+    /// With more in its environment.
+    pub async fn with(data: &Path, database: Option<&Scratch>, environment: &[(&str, &str)]) -> Self {
         let mut command = binary(data, database);
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied()).args(["serve", "--listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let mut server = Self { process: Some(process), base: String::new() };
         server.base = task::spawn_blocking(|| address(log)).await.unwrap();
         server
+    }
+
+    /// Stops the process without a word, or lets it go on.
+    pub fn pause(&self, paused: bool) {
+        signal(if paused { "-STOP" } else { "-CONT" }, self.process.as_ref().unwrap().id());
     }
 
     /// Ends the process and says how it went.

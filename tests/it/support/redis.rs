@@ -32,7 +32,6 @@ pub fn prefix() -> String {
 }
 
 /// A Redis of its own. Dropping it kills it.
-#[allow(dead_code, reason = "for tests of failures")]
 pub struct RedisServer {
     pub port: u16,
     process: Child,
@@ -40,7 +39,6 @@ pub struct RedisServer {
     _folder: TempDir,
 }
 
-#[allow(dead_code, reason = "for tests of failures")]
 impl RedisServer {
     pub async fn start() -> Self {
         Self::with(&[]).await

@@ -143,7 +143,7 @@ impl Follows {
             }
             Arrival::Early => {
                 if followed.ahead.is_empty() {
-                    let _ = self.gaps.send(channel);
+                    self.look_at(channel);
                 }
                 if followed.ahead.len() < AHEAD {
                     followed.ahead.insert(delivery.place.off, delivery);
@@ -186,7 +186,7 @@ impl Follows {
                 Arrival::Old => {}
                 // What was early in another life is no part of this one; if it belongs to a later life, somebody has to
                 // look.
-                Arrival::Foreign => drop(self.gaps.send(channel)),
+                Arrival::Foreign => self.look_at(channel),
                 Arrival::Early => {
                     followed.ahead.insert(delivery.place.off, delivery);
                     break;
@@ -209,6 +209,12 @@ impl Follows {
         let (reached, wait) = oneshot::channel();
         followed.publishing.push((off, reached));
         Some(wait)
+    }
+
+    /// Something may be missing.
+    pub(super) fn look_at(&self, channel: Channel) {
+        // Without a receiver the broker is at its end.
+        let _ = self.gaps.send(channel);
     }
 
     /// Whether something is still missing.

@@ -111,6 +111,11 @@ impl Keys {
         format!("{}:kept:{key}", self.prefix)
     }
 
+    /// How often somebody has tried something.
+    pub(super) fn tries(&self, who: &str) -> String {
+        format!("{}:tries:{who}", self.prefix)
+    }
+
     /// The index of the partition in which `topic` lies.
     pub(super) fn partition_of(&self, topic: &str) -> Option<usize> {
         topic.strip_prefix(&*self.prefix)?.strip_prefix(":{p")?.split_once('}')?.0.parse().ok()

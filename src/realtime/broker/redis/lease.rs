@@ -89,6 +89,8 @@ impl Inner {
             || !lost.is_empty()
             || seen.renewed.is_none_or(|renewed| renewed.elapsed() >= self.lease / RENEWALS)
         {
+            // Whoever went while Redis was away.
+            let back = seen.steady_since.is_none();
             let began_anew = fresh || !lost.is_empty();
             if !self.renew(seen, &instance, began_anew).await? {
                 self.rename(&instance);
@@ -96,11 +98,15 @@ impl Inner {
                 return Ok(());
             }
             seen.named = Some(instance);
+            if back {
+                self.tidy(now).await?;
+            }
         }
         if renamed {
             self.say_again(now, |_| true, false).await?;
         }
         if !lost.is_empty() {
+            self.healthy.store(false, Ordering::Relaxed);
             tracing::warn!(
                 partitions = lost.len(),
                 "Redis has lost its data or is another one; saying again what it knew"

@@ -38,6 +38,9 @@ const LET_GO: Duration = Duration::from_secs(10);
 /// How long an early event waits for those before it until they are read from Redis: they are on their way, usually.
 const EARLY: Duration = Duration::from_millis(50);
 
+/// When what could not be read is read again.
+const LATER: Duration = Duration::from_millis(500);
+
 /// The connection is to be made anew.
 struct Broken(&'static str);
 
@@ -200,8 +203,9 @@ impl Inner {
             return self.hear_event(channel, &payload);
         }
         if topic == self.keys.words() {
-            self.sink.control(&serde_json::from_str(&payload)?);
-        } else if let Some(partition) = self.keys.partition_of(&topic) {
+            return self.hear_word(&payload);
+        }
+        if let Some(partition) = self.keys.partition_of(&topic) {
             self.ears.hear(partition, &payload);
         }
         Ok(())
@@ -226,11 +230,16 @@ impl Inner {
         let mut found = Vec::new();
         while gaps.recv_many(&mut found, BATCH).await > 0 {
             sleep(EARLY).await;
-            for channel in found.drain(..) {
-                if self.follows.has_gap(channel) && self.fill(channel).await.is_err() {
-                    // Redis is away; what is missing is made up for when this instance hears again.
-                    tracing::debug!(%channel, "a gap stays open");
+            let mut open = Vec::new();
+            for channel in found.drain(..).filter(|channel| self.follows.has_gap(*channel)) {
+                if let Err(error) = self.fill(channel).await {
+                    tracing::debug!(%error, %channel, "a gap stays open for now");
+                    open.push(channel);
                 }
+            }
+            if !open.is_empty() {
+                sleep(LATER).await;
+                open.into_iter().for_each(|channel| self.follows.look_at(channel));
             }
         }
     }

@@ -14,6 +14,7 @@ mod link;
 mod listen;
 mod presence;
 mod scripts;
+mod words;
 
 use std::{
     sync::{
@@ -38,8 +39,9 @@ use self::{
     link::{Link, Target},
     presence::{Mine, Unsaid},
     scripts::Scripts,
+    words::Question,
 };
-use super::{Broker, Control, Delivery, InstanceInfo, Message, Sink, Standing, memory::Memory};
+use super::{Broker, ConnectionInfo, Control, Delivery, InstanceInfo, Message, Sink, Standing, Tried, memory::Memory};
 use crate::{
     clock::{self, Clock},
     error::{ErrorCode, Result},
@@ -80,6 +82,7 @@ pub struct RedisBroker {
 struct Work {
     wanted: mpsc::UnboundedReceiver<Channel>,
     gaps: mpsc::UnboundedReceiver<Channel>,
+    asked: mpsc::UnboundedReceiver<Question>,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,8 @@ struct Inner {
     follows: Follows,
     /// Channels that are to be subscribed to.
     want: mpsc::UnboundedSender<Channel>,
+    /// What operators at other instances want to know.
+    ask: mpsc::UnboundedSender<Question>,
     instance: RwLock<Arc<str>>,
     probe_name: String,
     mine: Mutex<Mine>,
@@ -124,6 +129,7 @@ impl RedisBroker {
         let Settings { memory, grace, lease, cap, prefix } = settings;
         let (want, wanted) = mpsc::unbounded_channel();
         let (gap, gaps) = mpsc::unbounded_channel();
+        let (ask, asked) = mpsc::unbounded_channel();
         let inner = Inner {
             follows: Follows::new(Arc::clone(&sink), gap),
             sink,
@@ -137,6 +143,7 @@ impl RedisBroker {
             keys: Keys::new(&prefix),
             scripts: Scripts::new(),
             want,
+            ask,
             instance: RwLock::new(new_name()),
             probe_name: format!("{:016x}", rand::random::<u64>()),
             mine: Mutex::default(),
@@ -150,7 +157,7 @@ impl RedisBroker {
         if let Err(error) = inner.link.connect().await {
             tracing::warn!(%error, "Redis is not to be reached; this instance is not ready until it is");
         }
-        Ok(Self { inner: Arc::new(inner), work: Mutex::new(Some(Work { wanted, gaps })) })
+        Ok(Self { inner: Arc::new(inner), work: Mutex::new(Some(Work { wanted, gaps, asked })) })
     }
 }
 
@@ -166,14 +173,6 @@ impl Inner {
     fn unsaid(&self) -> MutexGuard<'_, Unsaid> {
         self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    async fn tell(&self, control: Control) -> Result<()> {
-        // Here at once: whatever becomes of the word, this instance has heard it.
-        self.sink.control(&control);
-        let word = serde_json::to_string(&control).map_err(anyhow::Error::from)?;
-        let publish = if self.link.target.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
-        self.link.run(redis::cmd(publish).arg(self.keys.words()).arg(word)).await
-    }
 }
 
 #[async_trait]
@@ -184,7 +183,7 @@ impl Broker for RedisBroker {
 
     async fn run(&self, stop: CancellationToken) {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Work { wanted, gaps }) = work else { return };
+        let Some(Work { wanted, gaps, asked }) = work else { return };
         let inner = &self.inner;
         let tasks = [
             tokio::spawn({
@@ -199,6 +198,10 @@ impl Broker for RedisBroker {
             tokio::spawn({
                 let inner = Arc::clone(inner);
                 async move { inner.keep_lease().await }
+            }),
+            tokio::spawn({
+                let inner = Arc::clone(inner);
+                async move { inner.answer(asked).await }
             }),
         ]
         .map(AbortOnDropHandle::new);
@@ -289,6 +292,14 @@ impl Broker for RedisBroker {
 
     async fn instances(&self) -> Result<Vec<InstanceInfo>> {
         self.inner.instances().await
+    }
+
+    async fn connections(&self, account: AccountId) -> Result<Vec<(String, ConnectionInfo)>> {
+        self.inner.connections(account).await
+    }
+
+    async fn tried(&self, who: &str, how: Tried) -> Result<Option<Duration>> {
+        self.inner.tried(who, how).await
     }
 
     async fn check(&self) -> Result<()> {

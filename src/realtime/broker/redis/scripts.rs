@@ -43,4 +43,5 @@ scripts! {
     reap: ["reap"],
     beat: ["beat"],
     renew: ["renew"],
+    tried: ["tried"],
 }

@@ -1,0 +1,216 @@
+//! Two instances go on when what they share, or one of them, dies.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::{interval, timeout};
+
+use crate::support::{End, Pair, Person, RedisServer, Server, TestApp, WsClient, prefix, redis};
+
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Asks again and again until `done`.
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let asked = async {
+        let mut pace = interval(Duration::from_millis(20));
+        while !done().await {
+            pace.tick().await;
+        }
+    };
+    timeout(LIMIT, asked).await.unwrap_or_else(|_| panic!("not within {LIMIT:?}: {what}"));
+}
+
+async fn ready(app: &TestApp) -> bool {
+    app.get("/readyz").await.status == 200
+}
+
+/// Two members of one room, one on each instance.
+async fn two_members(pair: &Pair) -> (Person, Person, WsClient, WsClient) {
+    let (sumi, hana) = (pair.one.person("수미").await, pair.one.person("하나").await);
+    let room = sumi.make_room().await;
+    hana.enter(room).await;
+    let mut a = sumi.connect().await;
+    a.hello().await;
+    let hana = hana.at(&pair.two);
+    let mut b = hana.connect().await;
+    b.hello().await;
+    a.expect("presence.online").await;
+    (sumi, hana, a, b)
+}
+
+/// Each hears the other.
+async fn both_hear(a: &mut WsClient, b: &mut WsClient, text: &str) {
+    let said = a.call("room.cheer", json!({"text": text})).await.unwrap();
+    while b.expect("room.cheer").await["off"] != said["off"] {}
+    let said = b.call("room.cheer", json!({"text": text})).await.unwrap();
+    while a.expect("room.cheer").await["off"] != said["off"] {}
+}
+
+fn nobody_left(events: &[Value]) {
+    for event in events {
+        assert!(event["ev"] != "presence.offline" && event["ev"] != "friend.offline", "{event}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_25_redis_goes_and_comes_back_without_its_data() {
+    if redis().is_none() {
+        return;
+    }
+    let mut server = RedisServer::start().await;
+    let pair = Pair::at(&server.url(), &[("presence.grace_secs", "1"), ("broker.lease_secs", "1")]).await;
+    let (sumi, hana, mut a, mut b) = two_members(&pair).await;
+    both_hear(&mut a, &mut b, "before").await;
+
+    server.kill();
+    until("both say that they are not ready", async || !ready(&pair.one).await && !ready(&pair.two).await).await;
+    // What needs only the database goes on; whoever is new comes back later.
+    sumi.get("/rooms/").await.ok();
+    pair.one.open("/ws", &[]).await.unwrap_err().refused(503, "unavailable");
+    hana.post("/rest-auth/logout/", json!({})).await.bare(200);
+    assert_eq!(b.expect_close().await.0, 4503);
+    let hana = hana.signed_in_again(&pair.two.app).await;
+    let goal = a.call("goal.set", json!({"text": "단어 50개"})).await;
+    nobody_left(&a.events_so_far());
+
+    server.start_again().await;
+    until("both are ready", async || ready(&pair.one).await && ready(&pair.two).await).await;
+    let mut b = hana.at(&pair.two).connect().await;
+    let hello = b.hello().await;
+    assert_eq!(hello["room"]["members"].as_array().unwrap().len(), 2);
+    if goal.is_ok() {
+        let members = hello["room"]["members"].as_array().unwrap().iter();
+        let me = members.clone().find(|member| member["id"] == sumi.id).unwrap();
+        assert_eq!(me["goal"], "단어 50개");
+        assert_eq!(me["online"], true);
+    }
+    // Her socket is the same; what it lost it is given as a picture.
+    let snapshot = loop {
+        let snapshot = a.expect("snapshot").await;
+        if snapshot["ch"].as_str().unwrap().starts_with("room:") {
+            break snapshot;
+        }
+    };
+    assert_eq!(snapshot["d"]["room"]["members"].as_array().unwrap().len(), 2);
+    both_hear(&mut a, &mut b, "after").await;
+    drop((a, b));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_pauses_loses_nothing_and_announces_nobody() {
+    if redis().is_none() {
+        return;
+    }
+    let server = RedisServer::start().await;
+    let pair = Pair::at(&server.url(), &[("presence.grace_secs", "1"), ("broker.lease_secs", "3")]).await;
+    let (_sumi, _hana, mut a, mut b) = two_members(&pair).await;
+    both_hear(&mut a, &mut b, "before").await;
+    server.pause(true);
+    until("both say that they are not ready", async || !ready(&pair.one).await && !ready(&pair.two).await).await;
+    // Longer than a lease and a grace.
+    let began = Instant::now();
+    until("time goes by", async || began.elapsed() > Duration::from_secs(4)).await;
+    server.pause(false);
+    until("both are ready", async || ready(&pair.one).await && ready(&pair.two).await).await;
+    both_hear(&mut a, &mut b, "after").await;
+    nobody_left(&a.events_so_far());
+    nobody_left(&b.events_so_far());
+    drop((a, b));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deaf_instance_is_repaired_without_its_clients_noticing() {
+    if redis().is_none() {
+        return;
+    }
+    let server = RedisServer::start().await;
+    let pair = Pair::at(&server.url(), &[]).await;
+    let (_sumi, _hana, mut a, mut b) = two_members(&pair).await;
+    for round in 0..3 {
+        let killed: i64 = server.run(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        assert!(killed > 0);
+        let said = b.call("room.cheer", json!({"text": format!("{round}")})).await.unwrap();
+        let heard = a.expect("room.cheer").await;
+        assert_eq!((&heard["off"], &heard["d"]["text"]), (&said["off"], &json!(format!("{round}"))));
+        until("both are ready", async || ready(&pair.one).await && ready(&pair.two).await).await;
+    }
+    for socket in [&mut a, &mut b] {
+        assert!(socket.events().await.iter().all(|event| event["ev"] != "snapshot"));
+    }
+    drop((a, b));
+    pair.stop().await;
+}
+
+/// A process beside an instance of this one, and somebody's socket on it.
+async fn with_a_process(settings: &[(&str, &str)]) -> Option<(TestApp, Server, Person, Person, WsClient, WsClient)> {
+    let (url, prefix) = (redis()?, prefix());
+    let shared = [("broker.redis_url", &*url), ("broker.prefix", &*prefix)];
+    let app = TestApp::with(&shared.iter().chain(settings).copied().collect::<Vec<_>>()).await;
+    let names: Vec<_> = shared
+        .iter()
+        .chain(settings)
+        .map(|(key, value)| (format!("SOLGIK__{}", key.replace('.', "__").to_uppercase()), *value))
+        .collect();
+    let environment: Vec<_> = names.iter().map(|(name, value)| (&**name, *value)).collect();
+    let server = app.process_beside(&environment).await;
+    let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
+    let room = sumi.make_room().await;
+    hana.enter(room).await;
+    let mut watch = sumi.connect().await;
+    watch.hello().await;
+    let there = app.door_at(&server.base);
+    until("the process is ready", async || there.get("/readyz").await.status == 200).await;
+    let hana = hana.at(&there);
+    let mut socket = hana.connect().await;
+    socket.hello().await;
+    watch.expect("presence.online").await;
+    Some((app, server, sumi, hana, watch, socket))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_with_a_killed_instance_is_missed_in_time() {
+    let settings = [("presence.grace_secs", "2"), ("broker.lease_secs", "2")];
+    let Some((app, server, _sumi, hana, mut watch, socket)) = with_a_process(&settings).await else { return };
+    let killed = Instant::now();
+    server.end(End::Killed).await;
+    drop(socket);
+    let offline = watch.expect("presence.offline").await;
+    assert_eq!((&offline["d"]["user"], &offline["d"]["reason"]), (&json!(hana.id), &json!("instance_lost")));
+    // A lease, a grace, and a moment to notice; not before a grace has gone by since the last sign of life.
+    assert!(killed.elapsed() < Duration::from_secs(7), "{:?}", killed.elapsed());
+    assert!(killed.elapsed() > Duration::from_secs(1), "{:?}", killed.elapsed());
+    drop(watch);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_a_killed_instance_for_another_is_never_missed() {
+    let settings = [("presence.grace_secs", "2"), ("broker.lease_secs", "1")];
+    let Some((app, server, _sumi, hana, mut watch, socket)) = with_a_process(&settings).await else { return };
+    server.end(End::Killed).await;
+    drop(socket);
+    let mut back = hana.at(&app).connect().await;
+    back.hello().await;
+    let began = Instant::now();
+    until("time goes by", async || began.elapsed() > Duration::from_secs(5)).await;
+    watch.expect_silence().await;
+    drop((watch, back));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_was_given_up_says_again_who_is_there() {
+    let settings = [("presence.grace_secs", "1"), ("broker.lease_secs", "1")];
+    let Some((app, server, _sumi, hana, mut watch, mut socket)) = with_a_process(&settings).await else { return };
+    server.pause(true);
+    assert_eq!(watch.expect("presence.offline").await["d"]["user"], hana.id);
+    server.pause(false);
+    assert_eq!(watch.expect("presence.online").await["d"]["user"], hana.id);
+    let said = watch.call("room.cheer", json!({"text": "다시"})).await.unwrap();
+    while socket.expect("room.cheer").await["off"] != said["off"] {}
+    drop((watch, socket));
+    drop(server);
+    app.stop().await;
+}
