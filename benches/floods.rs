@@ -23,7 +23,11 @@ use futures_util::{SinkExt, StreamExt, stream};
 use reqwest::Client;
 use serde_json::{Value, json};
 use support::Server;
-use tokio::{net::TcpStream, task::JoinSet, time::sleep};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Bytes, Message, client::IntoClientRequest, http::HeaderValue},
@@ -31,6 +35,7 @@ use tokio_tungstenite::{
 
 const PEOPLE: usize = 1000;
 const ROOMS: usize = 20;
+const TALKERS: usize = 5 * ROOMS;
 const LASTS: Duration = Duration::from_secs(15);
 
 type Socket = WebSocketStream<TcpStream>;
@@ -59,11 +64,15 @@ fn free_port() -> u16 {
 }
 
 async fn connect(server: &Server, token: &str) -> Socket {
+    connect_by(TcpSocket::new_v4().unwrap(), server, token).await
+}
+
+async fn connect_by(socket: TcpSocket, server: &Server, token: &str) -> Socket {
     let mut request = format!("ws://{}/ws", server.address).into_client_request().unwrap();
     let authorization = HeaderValue::from_str(&format!("JWT {token}")).unwrap();
     request.headers_mut().insert("authorization", authorization);
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("solgik.v1"));
-    let stream = TcpStream::connect(&server.address).await.unwrap();
+    let stream = socket.connect(server.address.parse().unwrap()).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (mut socket, _) = client_async(request, stream).await.unwrap();
     while !matches!(socket.next().await, Some(Ok(Message::Text(text))) if text.contains("\"hello\"")) {}
@@ -116,13 +125,14 @@ async fn sign_ins(server: &Server, me: &str, figures: u16) {
         let began = Instant::now();
         let mut asking = JoinSet::new();
         while began.elapsed() < LASTS {
-            while asking.len() < 500 {
-                let email = format!("load-{}@load.invalid", asking.len());
+            // One crowd after the other: whoever is turned away does not come back at once.
+            for number in 0..if asking.is_empty() { 500 } else { 0 } {
+                let email = format!("load-{number}@load.invalid");
                 let request = client.post(&url).json(&json!({"email": email, "password": "wrong, and long enough"}));
                 asking.spawn(async move { request.send().await.map(|response| response.status().as_u16()) });
             }
-            running = running.max(figure(figures, "solgik_hashes_running ").await);
-            waiting = waiting.max(figure(figures, "solgik_hashes_waiting ").await);
+            running = running.max(figure(figures, "solgik_password_hashes_running ").await);
+            waiting = waiting.max(figure(figures, "solgik_password_hashes_waiting ").await);
             while let Some(Ok(Ok(status))) = asking.try_join_next() {
                 *answers.entry(status).or_default() += 1;
             }
@@ -193,15 +203,23 @@ async fn frames(server: &Server, tokens: &[String], me: &str) {
 
 /// A thousand who have stopped reading, in rooms where somebody talks.
 async fn stalled(server: &Server, tokens: &[String], figures: u16) {
-    let mut deaf: Vec<Socket> =
-        stream::iter(&tokens[..PEOPLE]).map(|token| connect(server, token)).buffer_unordered(16).collect().await;
-    // One of each room talks, on a second device.
+    let connect_deaf = async |token| {
+        let socket = TcpSocket::new_v4().unwrap();
+        // The kernel would read on for them.
+        socket.set_recv_buffer_size(4096).unwrap();
+        connect_by(socket, server, token).await
+    };
+    let mut deaf: Vec<Socket> = Vec::new();
+    for token in &tokens[..PEOPLE] {
+        deaf.push(connect_deaf(token).await);
+    }
+    // Some of each room talk, on a second device.
     let mut talking = JoinSet::new();
-    let text = "*".repeat(180);
+    let text = "수".repeat(190);
     let before = server.resident();
     let slow = "solgik_connections_closed_total{reason=\"slow\"} ";
     let gone = figure(figures, slow).await;
-    for token in &tokens[..ROOMS] {
+    for token in &tokens[..TALKERS] {
         let mut socket = connect(server, token).await;
         let text = text.clone();
         talking.spawn(async move {
@@ -238,7 +256,7 @@ async fn stalled(server: &Server, tokens: &[String], figures: u16) {
     }
     talking.abort_all();
     let gone = figure(figures, slow).await - gone;
-    println!("{PEOPLE} readers that stall, while {ROOMS} talk ten times a second for {} s:", 2 * LASTS.as_secs());
+    println!("{PEOPLE} readers that stall, while {TALKERS} talk ten times a second for {} s:", 2 * LASTS.as_secs());
     println!("    memory {} MiB before, {} MiB at most", before / 1024, most / 1024);
     println!("    at most {:.1} MiB waited for them, {gone} were sent away as too slow", queued / 1048576.0);
     deaf.clear();
