@@ -2,12 +2,11 @@
 //!
 //! Promises that when it returns, no task of it is left.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::{
-    Router, ServiceExt,
-    extract::Request,
+    Router,
     http::{HeaderValue, Method, header},
     middleware,
     response::IntoResponse,
@@ -28,7 +27,7 @@ use crate::{
     auth,
     error::{Error, ErrorCode},
     friends,
-    http::{Answer, context, measure},
+    http::{Answer, accept, context, measure},
     mail, once, outbox, product_keys, rooms, study, timer, web, ws,
 };
 
@@ -96,6 +95,9 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     let tasks = TaskTracker::new();
     let after = CancellationToken::new();
     tasks.spawn(app.hub.clone().run(after.clone()));
+    for index in 0..app.hub.registry().writers().count() {
+        tasks.spawn(app.hub.clone().write(index, after.clone()));
+    }
     tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), after.clone()));
     tasks.spawn(mail::deliver(app.clone(), after.clone()));
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
@@ -106,9 +108,8 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     tasks.spawn(sweep(app.clone(), after.clone()));
 
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(&app));
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     let closed = CancellationToken::new();
-    let server = axum::serve(listener, service).with_graceful_shutdown(closed.clone().cancelled_owned());
+    let server = accept::serve(listener, service, closed.clone());
     let drain = async {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -119,11 +120,11 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
         stop.cancelled().await;
         closed.cancel();
     };
-    let (served, ()) = tokio::join!(server.into_future(), drain);
+    tokio::join!(server, drain);
     after.cancel();
     tasks.close();
     tasks.wait().await;
-    served.context("serving")
+    Ok(())
 }
 
 async fn sweep(app: App, stop: CancellationToken) {

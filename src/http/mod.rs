@@ -3,6 +3,7 @@
 //! Promises that an answer has one of three shapes: success, failure, or the bare objects of `/rest-auth/*`. It knows
 //! no feature.
 
+pub mod accept;
 pub mod answer;
 pub mod body;
 pub mod context;

@@ -53,6 +53,22 @@ struct Inner {
     admission: Admission,
 }
 
+/// Holds everybody else off an edge of one user.
+#[derive(Debug)]
+pub struct EdgeLock {
+    held: Option<OwnedMutexGuard<()>>,
+    hub: Hub,
+    user: AccountId,
+}
+
+impl Drop for EdgeLock {
+    fn drop(&mut self) {
+        self.held = None;
+        // A lock that nobody else holds or waits for has nothing to say.
+        self.hub.0.edges.remove_if(&self.user, |_, lock| Arc::strong_count(lock) == 1);
+    }
+}
+
 /// What the broker hands over ends here.
 struct Local {
     registry: Registry,
@@ -289,15 +305,20 @@ impl Hub {
         self.registry().unsubscribe(outlet, channel);
     }
 
+    /// One of those who write to connections, until `stop`.
+    pub async fn write(self, index: usize, stop: CancellationToken) {
+        self.registry().writers().write(index, stop).await;
+    }
+
     /// Tells every instance that sessions have ended.
     pub async fn end_sessions(&self, account: AccountId, which: Which, reason: CloseReason) -> Result<()> {
         self.0.broker.tell(Control::SessionsEnded { account, which, reason }).await
     }
 
     /// The lock under which an edge of `user` is decided and told.
-    pub async fn edge_lock(&self, user: AccountId) -> OwnedMutexGuard<()> {
+    pub async fn edge_lock(&self, user: AccountId) -> EdgeLock {
         let lock = Arc::clone(&self.0.edges.entry(user).or_default());
-        lock.lock_owned().await
+        EdgeLock { held: Some(lock.lock_owned().await), hub: self.clone(), user }
     }
 
     /// A device of `user` has connected.
@@ -317,8 +338,6 @@ impl Hub {
 
     /// Forgets what nobody can ask for any more.
     pub async fn sweep(&self) -> Result<()> {
-        // A lock that nobody else holds has nothing to say.
-        self.0.edges.retain(|_, lock| Arc::strong_count(lock) > 1);
         self.0.broker.sweep(self.0.clock.now()).await
     }
 }

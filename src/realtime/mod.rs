@@ -6,15 +6,17 @@
 pub mod admission;
 pub mod broker;
 pub mod faults;
-mod gate;
+pub mod gates;
 pub mod hub;
 pub mod merge;
+pub mod outflow;
 pub mod outlet;
 pub mod outqueue;
 pub mod presence;
 pub mod protocol;
 pub mod registry;
 pub mod touched;
+pub mod writers;
 
 pub use hub::Hub;
 pub use protocol::{Channel, CloseReason, Event, Place};

@@ -1,31 +1,31 @@
-//! The hub's end of one connection: its queue, its gates, and what its task has to do next.
+//! The hub's end of one connection: its queue, its gates, its wire, and what its task has to do next.
 //!
 //! Promises that whoever adds never waits, that a channel's events pass in order, and that a gate lets nothing pass
-//! that the state behind it already contains. The socket's own task holds the other reference and drains it.
+//! that the state behind it already contains. What leaves, leaves through the queue: [`Outlet::flush`] writes it from
+//! whatever task comes by, and as long as the wire takes everything the connection's own task is not woken. Once it
+//! doesn't, that task waits until it does and goes on.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use entity::{AccountId, SessionId};
-use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     broker::Delivery,
-    gate::Gate,
-    outqueue::{Bounds, OutQueue},
+    gates::Gates,
+    outflow::Outflow,
+    outqueue::Bounds,
     presence::DeviceId,
-    protocol::{Channel, CloseReason, Place},
+    protocol::{Channel, CloseReason, Frame, Place},
 };
-
-/// Deliveries that may wait at a closed gate. Reading a snapshot takes milliseconds; a channel that says more than
-/// this meanwhile is read again.
-const GATE: usize = 1024;
+pub use super::{gates::Overflow, outflow::Wire};
 
 /// The end of a connection, and whether its client may come back sooner than its own back-off says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,25 +39,42 @@ pub struct Closing {
 /// What a connection's task has to do next.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// To be written, in order.
-    pub frames: Vec<Utf8Bytes>,
-    /// More frames wait.
-    pub more: bool,
+    /// To be written, in order, where there is no wire.
+    pub frames: Vec<Frame>,
     /// The user's room may be another one now.
     pub follow: bool,
     /// Say goodbye; what waits is not written any more, resuming brings it.
     pub closing: Option<Closing>,
 }
 
+/// What a connection's task is woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// To say goodbye.
+    Close(CloseReason),
+    /// To look again which room the connection belongs to, and what it has to read anew.
+    Look,
+    /// The wire takes nothing: to wait until it does, and to flush. Until then nothing more is asked of a connection that
+    /// has something to say itself.
+    Stuck {
+        /// Whether it has.
+        own: bool,
+    },
+    /// To write what is queued: nobody else will.
+    Write,
+}
+
 #[derive(Debug)]
 struct State {
-    queue: OutQueue,
-    gates: Vec<Gate>,
+    outflow: Outflow,
+    gates: Gates,
     follow: bool,
     resync: Vec<Channel>,
     closing: Option<Closing>,
     /// What is listened to; after a detachment perhaps more than that.
     channels: Vec<Channel>,
+    /// The connection's task.
+    waker: Option<Waker>,
 }
 
 /// The hub's end of one connection.
@@ -70,99 +87,88 @@ pub struct Outlet {
     /// By which sign-in.
     pub session: SessionId,
     state: Mutex<State>,
-    wake: Notify,
-    /// Apart from `wake`: whoever waits for the end must not swallow the word that there is something to write.
-    ended: Notify,
     since: Instant,
     /// The last heartbeat's way there and back, in microseconds and one more; 0 if there was none.
     round_trip: AtomicU32,
 }
 
-/// So much came while the gate was closed that it was not kept: read the state again.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Overflow;
-
 impl Outlet {
     pub(super) fn new(id: DeviceId, account: AccountId, session: SessionId, bounds: Bounds) -> Self {
         let state = State {
-            queue: OutQueue::new(bounds),
-            gates: Vec::new(),
+            outflow: Outflow::new(bounds),
+            gates: Gates::default(),
             follow: false,
             resync: Vec::new(),
             closing: None,
-            channels: Vec::new(),
+            // One's own, and a room's.
+            channels: Vec::with_capacity(2),
+            waker: None,
         };
-        Self {
-            id,
-            account,
-            session,
-            state: Mutex::new(state),
-            wake: Notify::new(),
-            ended: Notify::new(),
-            since: Instant::now(),
-            round_trip: AtomicU32::new(0),
-        }
+        let (since, round_trip) = (Instant::now(), AtomicU32::new(0));
+        Self { id, account, session, state: Mutex::new(state), since, round_trip }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event, or holds it at its channel's gate.
-    pub fn deliver(&self, delivery: &Arc<Delivery>) {
+    /// What is queued leaves through `wire` from now on.
+    pub fn attach(&self, wire: Arc<dyn Wire>) {
+        self.state().outflow.attach(wire);
+    }
+
+    /// Nobody writes to the wire any more. What waits is written if it fits; of what doesn't, the rest of a torn frame is
+    /// answered, because nothing else can leave before it.
+    pub fn detach(&self) -> Bytes {
+        self.state().outflow.detach()
+    }
+
+    /// Adds an event, or holds it at its channel's gate. Says whether somebody has to [`Outlet::flush`].
+    pub fn deliver(&self, delivery: &Arc<Delivery>) -> bool {
         let mut state = self.state();
         // Also at a closed gate: what the gate drops may still tell of another room.
         state.follow |= delivery.routing.follow;
-        if let Some(gate) = state.gates.iter_mut().find(|gate| gate.channel == delivery.channel) {
-            // One more than fits says that something is missing.
-            if gate.held.len() <= GATE {
-                gate.held.push(Arc::clone(delivery));
-            }
-            self.wake(state);
-            return;
+        if !state.gates.hold_back(delivery) {
+            state.enqueue(delivery);
         }
-        state.enqueue(delivery);
-        self.wake(state);
+        Self::done(state)
     }
 
-    /// Adds a derived state of `user`, or holds it at its channel's gate.
-    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Utf8Bytes) {
+    /// Adds a derived state of `user`, or holds it at its channel's gate. Says whether somebody has to
+    /// [`Outlet::flush`].
+    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Frame) -> bool {
         let mut state = self.state();
-        if let Some(gate) = state.gates.iter_mut().find(|gate| gate.channel == channel) {
-            gate.derived.retain(|(other, _)| *other != user);
-            gate.derived.push((user, frame.clone()));
-            return;
+        if !state.gates.hold_back_derived(channel, user, frame) {
+            state.enqueue_derived(channel, user, frame.clone());
         }
-        state.enqueue_derived(channel, user, frame.clone());
-        self.wake(state);
+        Self::done(state)
+    }
+
+    /// Adds what the connection itself has to say. Says whether somebody has to [`Outlet::flush`].
+    pub fn say(&self, frames: impl IntoIterator<Item = Frame>) -> bool {
+        let mut state = self.state();
+        for frame in frames {
+            state.outflow.say(frame);
+        }
+        Self::done(state)
     }
 
     /// Closes the gate of `channel`: what comes is held until the state it follows has been read. What a closed gate
     /// holds already stays: whether it is older is found out when the gate is opened.
     pub fn hold(&self, channel: Channel) {
-        let mut state = self.state();
-        if state.gates.iter().all(|gate| gate.channel != channel) {
-            state.gates.push(Gate::new(channel));
-        }
+        self.state().gates.close(channel);
     }
 
     /// Closes the gate of `channel` until its state has been read anew. Where it is closed already, whoever closed it
     /// finds that what was read is not enough.
     pub fn resync(&self, channel: Channel) {
         let mut state = self.state();
-        match state.gates.iter_mut().find(|gate| gate.channel == channel) {
-            Some(gate) => {
-                gate.held.clear();
-                gate.stale = true;
-            }
-            None => {
-                state.gates.push(Gate::new(channel));
-                state.resync.push(channel);
-            }
+        if state.gates.close_stale(channel) {
+            state.resync.push(channel);
         }
         // A move may be among what is missing.
         state.follow = true;
-        self.wake(state);
+        Self::wake(state);
     }
 
     /// The state of `channel` could not be read; its gate stays closed, and it is tried again.
@@ -171,7 +177,7 @@ impl Outlet {
         if !state.resync.contains(&channel) && state.channels.contains(&channel) {
             state.resync.push(channel);
         }
-        self.wake(state);
+        Self::wake(state);
     }
 
     /// Channels whose state is to be read and sent anew; their gates are closed.
@@ -180,69 +186,98 @@ impl Outlet {
     }
 
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
-    /// stays closed, emptied: read the state again.
+    /// stays closed, emptied: read the state again. What follows is flushed by the connection's task.
     pub fn release(&self, channel: Channel, place: &Place) -> Result<(), Overflow> {
         let mut state = self.state();
-        let Some(index) = state.gates.iter().position(|gate| gate.channel == channel) else { return Ok(()) };
-        let mut gate = state.gates.swap_remove(index);
-        if std::mem::take(&mut gate.stale)
-            || gate.held.len() > GATE
-            || gate.held.iter().any(|delivery| delivery.place.epoch != place.epoch)
-        {
-            gate.held.clear();
-            state.gates.push(gate);
+        let Some(opened) = state.gates.open(channel, place, self.account) else { return Ok(()) };
+        let opened = opened.inspect_err(|_| {
             // A move may have been among what was not kept.
             state.follow = true;
-            return Err(Overflow);
+        })?;
+        // Gone since the state was read: the connection looks where it belongs.
+        state.follow |= opened.departed;
+        for delivery in opened.follow {
+            state.enqueue(&delivery);
         }
-        for delivery in gate.held.iter().filter(|delivery| delivery.place.off > place.off) {
-            if delivery.routing.detach == Some(self.account.0) {
-                // Gone since the state was read: nothing more passes, and the connection looks where it belongs.
-                state.gates.push(Gate::new(channel));
-                state.follow = true;
-                break;
-            }
-            state.enqueue(delivery);
-        }
-        for (user, frame) in gate.derived {
+        for (user, frame) in opened.derived {
             state.enqueue_derived(channel, user, frame);
         }
-        self.wake(state);
+        Self::wake(state);
         Ok(())
     }
 
     /// Asks the connection to look again which room it belongs to.
     pub fn follow(&self) {
-        self.state().follow = true;
-        self.wake.notify_one();
+        let mut state = self.state();
+        state.follow = true;
+        Self::wake(state);
     }
 
     /// Ends the connection; the first reason counts. What is queued is left: resuming brings it.
     pub fn close(&self, closing: Closing) {
         let mut state = self.state();
         state.closing.get_or_insert(closing);
-        self.wake(state);
+        Self::wake(state);
     }
 
-    fn wake(&self, state: MutexGuard<'_, State>) {
-        let ended = state.closing.is_some();
-        drop(state);
-        self.wake.notify_one();
-        if ended {
-            self.ended.notify_one();
+    /// Whether somebody has to flush; wakes the connection's task only for what is its own.
+    fn done(mut state: MutexGuard<'_, State>) -> bool {
+        let lists = state.outflow.list();
+        if state.follow || state.closing.is_some() || !state.outflow.flows() {
+            Self::wake(state);
         }
+        lists
+    }
+
+    fn wake(mut state: MutexGuard<'_, State>) {
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Writes what waits, as far as the wire takes it. `buffer` is for its use.
+    pub fn flush(&self, buffer: &mut Vec<u8>) {
+        let mut state = self.state();
+        let flushed = state.outflow.flush(buffer);
+        state.end_if(flushed);
+        if state.closing.is_some() || !state.outflow.flows() {
+            Self::wake(state);
+        }
+    }
+
+    /// What there is to do for the connection's task, which is woken once there is something.
+    pub fn poll_duty(&self, context: &Context<'_>) -> Poll<Duty> {
+        let mut state = self.state();
+        if let Some(closing) = state.closing {
+            return Poll::Ready(Duty::Close(closing.reason));
+        }
+        if state.follow || !state.resync.is_empty() {
+            return Poll::Ready(Duty::Look);
+        }
+        if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            state.waker = Some(context.waker().clone());
+        }
+        if state.outflow.stuck().is_some() {
+            return Poll::Ready(Duty::Stuck { own: state.outflow.queue().has_own() });
+        }
+        if state.outflow.waits() { Poll::Ready(Duty::Write) } else { Poll::Pending }
+    }
+
+    /// Since when the wire takes nothing.
+    pub fn stuck(&self) -> Option<Instant> {
+        self.state().outflow.stuck()
     }
 
     /// The offsets of the user's moves that a closed gate holds.
     pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
-        let state = self.state();
-        let held = state.gates.iter().filter(|gate| gate.channel == channel).flat_map(|gate| &gate.held);
-        held.filter(|delivery| delivery.routing.follow).map(|delivery| delivery.place.off).collect()
+        self.state().gates.moves(channel)
     }
 
     /// Whether the gate of `channel` is closed.
     pub fn is_held(&self, channel: Channel) -> bool {
-        self.state().gates.iter().any(|gate| gate.channel == channel)
+        self.state().gates.is_closed(channel)
     }
 
     pub(super) fn remember(&self, channel: Channel) {
@@ -255,7 +290,7 @@ impl Outlet {
     pub(super) fn forget(&self, channel: Channel) {
         let mut state = self.state();
         state.channels.retain(|listened| *listened != channel);
-        state.gates.retain(|gate| gate.channel != channel);
+        state.gates.forget(channel);
         state.resync.retain(|stale| *stale != channel);
     }
 
@@ -265,38 +300,27 @@ impl Outlet {
 
     /// Waits until there is something to do.
     pub async fn woken(&self) {
-        self.wake.notified().await;
+        std::future::poll_fn(|context| self.poll_duty(context)).await;
     }
 
-    /// Waits until the connection is to end. It may be given up waiting for: whoever is woken is woken all the same.
-    pub async fn ended(&self) -> Closing {
-        loop {
-            if let Some(closing) = self.closing() {
-                return closing;
-            }
-            self.ended.notified().await;
-        }
+    /// Whether the connection has to look again which room it belongs to; it is taken as said.
+    pub fn takes_follow(&self) -> bool {
+        std::mem::take(&mut self.state().follow)
     }
 
     /// Takes what there is to do; frames of at most so many bytes, or one.
     pub fn turn(&self, bytes: usize) -> Turn {
         let mut state = self.state();
         Turn {
-            frames: state.queue.take(bytes),
-            more: !state.queue.is_empty(),
+            frames: state.outflow.queue().take(bytes),
             follow: std::mem::take(&mut state.follow),
             closing: state.closing,
         }
     }
 
-    /// Takes all frames that wait.
-    pub fn waiting(&self) -> Vec<Utf8Bytes> {
-        self.state().queue.take(usize::MAX)
-    }
-
     /// Frames that wait, and their bytes.
     pub fn queued(&self) -> (usize, usize) {
-        self.state().queue.len()
+        self.state().outflow.queue().len()
     }
 
     /// How long it has been connected.
@@ -323,23 +347,23 @@ impl Outlet {
 }
 
 impl State {
-    fn enqueue_derived(&mut self, channel: Channel, user: AccountId, frame: Utf8Bytes) {
-        if self.closing.is_none() && self.queue.push_derived(frame, (channel, user.0)).is_err() {
-            self.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
+    fn enqueue_derived(&mut self, channel: Channel, user: AccountId, frame: Frame) {
+        if self.closing.is_none() {
+            let told = self.outflow.tell_derived(channel, user, frame);
+            self.end_if(told);
         }
     }
 
     fn enqueue(&mut self, delivery: &Delivery) {
-        if self.closing.is_some() {
-            return;
+        if self.closing.is_none() {
+            let told = self.outflow.tell(delivery);
+            self.end_if(told);
         }
-        let frame = delivery.frame.clone();
-        let queued = match delivery.routing.state_of {
-            Some(user) => self.queue.push_state(frame, (delivery.channel, user), delivery.place.off),
-            None => self.queue.push(frame),
-        };
-        if queued.is_err() {
-            self.closing = Some(Closing { reason: CloseReason::Slow, reconnect_ms: None });
+    }
+
+    fn end_if(&mut self, result: Result<(), CloseReason>) {
+        if let Err(reason) = result {
+            self.closing.get_or_insert(Closing { reason, reconnect_ms: None });
         }
     }
 }

@@ -12,13 +12,13 @@ use std::{
 
 use dashmap::DashMap;
 use entity::{AccountId, SessionId};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     broker::{ConnectionInfo, Delivery},
     outlet::{Closing, Outlet},
     outqueue::Bounds,
-    protocol::{Channel, CloseReason},
+    protocol::{Channel, CloseReason, Frame},
+    writers::Writers,
 };
 
 /// Everyone who is connected here.
@@ -30,6 +30,7 @@ pub struct Registry {
     /// Oldest first, so that a cap knows whom to replace.
     accounts: DashMap<AccountId, Vec<Arc<Outlet>>>,
     channels: DashMap<Channel, Vec<Arc<Outlet>>>,
+    writers: Writers,
 }
 
 impl Registry {
@@ -43,6 +44,7 @@ impl Registry {
             count: AtomicUsize::new(0),
             accounts: DashMap::new(),
             channels: DashMap::new(),
+            writers: Writers::default(),
         }
     }
 
@@ -51,7 +53,8 @@ impl Registry {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let outlet = Arc::new(Outlet::new(id, account, session, self.bounds));
         self.count.fetch_add(1, Ordering::Relaxed);
-        let mut devices = self.accounts.entry(account).or_default();
+        // Most have one device, and each is held to what it needs.
+        let mut devices = self.accounts.entry(account).or_insert_with(|| Vec::with_capacity(1));
         devices.push(Arc::clone(&outlet));
         let surplus = devices.len().saturating_sub(cap);
         for oldest in devices.iter().take(surplus) {
@@ -76,7 +79,7 @@ impl Registry {
     /// Begins to listen.
     pub fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) {
         outlet.remember(channel);
-        let mut listeners = self.channels.entry(channel).or_default();
+        let mut listeners = self.channels.entry(channel).or_insert_with(|| Vec::with_capacity(1));
         if listeners.iter().all(|other| other.id != outlet.id) {
             listeners.push(Arc::clone(outlet));
         }
@@ -121,9 +124,8 @@ impl Registry {
     /// Hands an event to everyone here who listens; says how many they are.
     pub fn deliver(&self, delivery: &Arc<Delivery>) -> u64 {
         let Some(listeners) = self.channels.get(&delivery.channel) else { return 0 };
-        for outlet in listeners.iter() {
-            outlet.deliver(delivery);
-        }
+        let unwritten = listeners.iter().filter(|outlet| outlet.deliver(delivery));
+        self.writers.add(delivery.channel, unwritten.cloned());
         listeners.len() as u64
     }
 
@@ -137,12 +139,23 @@ impl Registry {
     }
 
     /// Hands a derived state of `user` to everyone here who listens.
-    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Utf8Bytes) {
+    pub fn derive(&self, channel: Channel, user: AccountId, frame: &Frame) {
         if let Some(listeners) = self.channels.get(&channel) {
-            for outlet in listeners.iter() {
-                outlet.derive(channel, user, frame);
-            }
+            let unwritten = listeners.iter().filter(|outlet| outlet.derive(channel, user, frame));
+            self.writers.add(channel, unwritten.cloned());
         }
+    }
+
+    /// Hands a connection what it has to say itself, behind everything that it was handed before.
+    pub fn say(&self, outlet: &Arc<Outlet>, frames: impl IntoIterator<Item = Frame>) {
+        if outlet.say(frames) {
+            self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));
+        }
+    }
+
+    /// Those who write to the connections: one task each.
+    pub fn writers(&self) -> &Writers {
+        &self.writers
     }
 
     /// The account's connections here.

@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use entity::{AccountId, Millis, SessionId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
-use super::socket::{Heard, Socket};
+use super::{inbox::Heard, socket::Socket};
 use crate::{
     app::App,
     auth::Caller,
     error::{Error, ErrorCode, Result},
     locale::Locale,
     realtime::protocol::{
-        CloseReason, frames,
+        CloseReason, Frame, frames,
         ops::{self, Incoming, Op, Request, Since},
     },
 };
@@ -111,7 +112,7 @@ pub(super) async fn authenticate(app: &App, socket: &mut Socket, opening: &Openi
         // Nobody asked about a token; `bye` names the version.
         Proof::Refused(CloseReason::Version) => return Err(CloseReason::Version),
         Proof::Refused(reason) => {
-            refuse(socket, None, &ErrorCode::TokenInvalid.into(), locale).await?;
+            refuse(app, socket, None, &ErrorCode::TokenInvalid.into(), locale).await?;
             return Err(*reason);
         }
         Proof::FirstMessage => {
@@ -121,7 +122,7 @@ pub(super) async fn authenticate(app: &App, socket: &mut Socket, opening: &Openi
     };
     match checked {
         Ok(caller) => Ok(known(caller)),
-        Err(error) => Err(refused(socket, None, error, locale).await?),
+        Err(error) => Err(refused(app, socket, None, error, locale).await?),
     }
 }
 
@@ -129,8 +130,12 @@ async fn first_message(app: &App, socket: &mut Socket, locale: Locale) -> Result
     for _ in 0..PATIENCE {
         let text = match socket.hear().await {
             Heard::Text(text) => text,
+            Heard::Ping(payload) => {
+                write(app, socket, &Frame::control(Control::Pong, &payload)).await?;
+                continue;
+            }
             Heard::Pong => continue,
-            Heard::Gone => return Err(CloseReason::Normal),
+            Heard::Gone | Heard::Goodbye(_) => return Err(CloseReason::Normal),
             Heard::Bad(reason) => return Err(reason),
         };
         let mut messages = ops::parse_frame(&text).map_err(|_| CloseReason::BadProtocol)?.into_iter();
@@ -141,13 +146,13 @@ async fn first_message(app: &App, socket: &mut Socket, locale: Locale) -> Result
                     let locale = tag.as_deref().map_or(locale, Locale::negotiate);
                     return match app.auth.check(&token).await {
                         Ok(caller) => Ok(Known { caller, locale, since, id, rest: messages.collect() }),
-                        Err(error) => Err(refused(socket, id, error, locale).await?),
+                        Err(error) => Err(refused(app, socket, id, error, locale).await?),
                     };
                 }
                 Ok(_) => ErrorCode::Unauthenticated.into(),
                 Err(error) => error,
             };
-            refuse(socket, id, &error, locale).await?;
+            refuse(app, socket, id, &error, locale).await?;
         }
     }
     Err(CloseReason::Unauthorized)
@@ -155,21 +160,35 @@ async fn first_message(app: &App, socket: &mut Socket, locale: Locale) -> Result
 
 /// Answers why, and says with which reason to close: a client whose proof is fine but can't be checked may come back.
 async fn refused(
+    app: &App,
     socket: &mut Socket,
     id: Option<u32>,
     error: Error,
     locale: Locale,
 ) -> Result<CloseReason, CloseReason> {
-    refuse(socket, id, &error, locale).await?;
+    refuse(app, socket, id, &error, locale).await?;
     Ok(match error.code() {
         ErrorCode::Unavailable | ErrorCode::Internal => CloseReason::ServerError,
         _ => CloseReason::Unauthorized,
     })
 }
 
-async fn refuse(socket: &mut Socket, id: Option<u32>, error: &Error, locale: Locale) -> Result<(), CloseReason> {
+async fn refuse(
+    app: &App,
+    socket: &mut Socket,
+    id: Option<u32>,
+    error: &Error,
+    locale: Locale,
+) -> Result<(), CloseReason> {
     if let Error::Internal(error) = error {
         tracing::error!(error = format!("{error:#}"), "a socket could not be authenticated");
     }
-    socket.write_one(frames::err(id, error, locale)).await
+    write(app, socket, &frames::err(id, error, locale)).await
+}
+
+/// Writes before there is an outlet.
+async fn write(app: &App, socket: &Socket, frame: &Frame) -> Result<(), CloseReason> {
+    let patience = app.config.socket.heartbeat + app.config.socket.answer;
+    let written = timeout(patience, socket.write(frame.whole())).await;
+    written.map_err(|_| CloseReason::NoAnswer)?.map_err(|_| CloseReason::Normal)
 }

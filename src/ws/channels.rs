@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use entity::RoomId;
 use serde::Serialize;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{connection::Connection, picture};
 use crate::{
@@ -16,8 +15,7 @@ use crate::{
     realtime::{
         Channel, CloseReason, Place,
         broker::Delivery,
-        outlet::Closing,
-        protocol::{events::RoomView, frames, ops::Since},
+        protocol::{Frame, events::RoomView, frames, ops::Since},
     },
     rooms,
 };
@@ -140,26 +138,16 @@ impl Connection {
                 let beginning = Place { off: 0, ..place };
                 // What was held is written now; what was too much is read again.
                 let _ = self.outlet.release(channel, &beginning);
-                self.write_queue().await?;
                 continue;
             }
-            self.write(vec![frame]).await?;
+            self.write([frame]);
             if self.outlet.release(channel, &place).is_ok() {
                 return Ok(());
             }
         }
     }
 
-    /// Writes everything that waits; whether the room is to be followed is left for the next turn.
-    async fn write_queue(&mut self) -> Result<(), CloseReason> {
-        let turn = self.outlet.turn(usize::MAX);
-        if turn.follow {
-            self.outlet.follow();
-        }
-        self.write(turn.frames).await
-    }
-
-    pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Utf8Bytes, Place)> {
+    pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Frame, Place)> {
         let now = self.app.clock.now();
         match channel {
             Channel::User(account) => {
@@ -212,16 +200,11 @@ impl Connection {
         }
     }
 
-    /// Writes everything that waits, and with it every move that is committed; says whether there was one.
+    /// Has every move that is committed said before what follows; says whether there was one.
     pub(super) async fn catch_up(&mut self) -> Result<bool> {
         let own = Channel::User(self.caller.account);
         outbox::flush(&*self.app.db, &self.app.hub, &[own]).await?;
-        let turn = self.outlet.turn(usize::MAX);
-        if let Err(reason) = self.write(turn.frames).await {
-            // The next turn ends the connection.
-            self.outlet.close(Closing { reason, reconnect_ms: None });
-        }
-        Ok(turn.follow)
+        Ok(self.outlet.takes_follow())
     }
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.
@@ -231,8 +214,6 @@ impl Connection {
         for channel in &asked {
             self.outlet.hold(*channel);
         }
-        // Behind a snapshot it would count for nothing.
-        self.write_queue().await?;
         let (mut channels, mut missed) = (Channels::new(), Vec::new());
         for channel in asked {
             // The gates are closed, and only an answer opens them again.
@@ -242,7 +223,7 @@ impl Connection {
         }
         let mut frames = vec![frames::ok(id, &Synced { channels: &channels })];
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
-        self.answer(frames).await?;
+        self.write(frames);
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);
             if !recovered || self.outlet.release(*channel, &line.place).is_err() {
@@ -278,7 +259,7 @@ impl Connection {
                 let channel = Channel::Room(RoomId(view.id));
                 let state = RoomState { room: Some(view) };
                 let snapshot = Snapshot { place: place.clone(), state };
-                self.write(vec![frames::snapshot(channel, self.app.clock.now(), &snapshot)]).await?;
+                self.write([frames::snapshot(channel, self.app.clock.now(), &snapshot)]);
                 self.release(channel, &place).await
             }
             Err(error) if error.code() == ErrorCode::Unavailable => {

@@ -1,45 +1,51 @@
-//! One connection from its first word to its last: a single task that reads, carries out, writes and keeps time.
+//! One connection from its first word to its last: a single task that reads, carries out and keeps time. What leaves is
+//! handed to its outlet.
 //!
-//! Promises that nothing blocks it for longer than its peer's patience, and that it ends in one place: forgotten by the
-//! hub, told as gone, and said goodbye to.
+//! Promises that an idle one is small, and that it ends in one place: forgotten by the hub, told as gone, and said
+//! goodbye to.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use entity::{Millis, RoomId};
-use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use bytes::Bytes;
+use entity::RoomId;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::{
     authenticate::{Known, Opening, authenticate},
-    drain, presence,
+    drain,
+    inbox::Heard,
+    presence,
     rate::{Bucket, Verdict},
-    socket::{Heard, Socket},
+    socket::Socket,
+    times::jittered,
 };
 use crate::{
     app::App,
     auth::Caller,
-    clock,
     error::{Error, ErrorCode, Result},
     locale::Locale,
     realtime::{
         Channel, CloseReason,
-        outlet::{Closing, Outlet},
+        admission::Admitted,
+        outlet::{Closing, Duty, Outlet},
         protocol::{
+            Frame,
             events::CountView,
             frames,
             ops::{self, Incoming},
         },
     },
 };
-
-/// Bytes that are handed to the socket at once; the rest waits in the bounded queue, where it can be superseded.
-const CHUNK: usize = 16 * 1024;
-
-/// How soon it is tried again what failed because the database or the broker is away.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// How often a lobby's counts are looked at.
-const LOBBY: Duration = Duration::from_secs(1);
 
 /// A connection that has authenticated.
 pub(super) struct Connection {
@@ -54,92 +60,136 @@ pub(super) struct Connection {
     pub(super) lobby: BTreeMap<RoomId, Option<CountView>>,
     socket: Socket,
     bucket: Option<Bucket>,
-    pings: bool,
-    beat_at: Instant,
+    pub(super) pings: bool,
+    pub(super) beat_at: Instant,
     /// A heartbeat waits for its answer until then.
-    answer_by: Option<Instant>,
-    lobby_at: Instant,
+    pub(super) answer_by: Option<Instant>,
+    pub(super) lobby_at: Instant,
     /// What could not be read because something is down, and when it is tried again.
     pub(super) unread: Vec<Channel>,
     pub(super) again_at: Option<Instant>,
+    pub(super) alarm: Pin<Box<Sleep>>,
+    /// The peer said goodbye with this number.
+    goodbye: Option<u16>,
+    _admitted: Admitted,
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn run(app: App, mut socket: Socket, opening: Opening) {
+/// What a connection waits for.
+enum Next {
+    Duty(Duty),
+    Heard(Heard),
+    Time,
+}
+
+/// Serves one connection until it ends, and holds its place until then. What happens once or now and then is boxed, and
+/// takes no room in between.
+pub(super) fn spawn(app: &App, upgraded: OnUpgrade, opening: Opening, admitted: Admitted) {
+    let begins = Box::pin(begin(app.clone(), upgraded, opening, admitted));
+    app.tasks.spawn(async move {
+        let Some((mut connection, begun)) = begins.await else { return };
+        let reason = match begun {
+            Ok(()) => connection.serve().await,
+            Err(reason) => reason,
+        };
+        Box::pin(connection.end(reason)).await;
+    });
+}
+
+/// From the upgrade to the open gates; nothing, if the peer is nobody.
+async fn begin(
+    app: App,
+    upgraded: OnUpgrade,
+    opening: Opening,
+    admitted: Admitted,
+) -> Option<(Box<Connection>, Result<(), CloseReason>)> {
+    // A peer that goes away between the answer and here was never connected.
+    let mut socket = Socket::new(upgraded.await.ok()?, app.config.socket.max_frame)?;
     let authenticated = app.drain.run_until_cancelled(authenticate(&app, &mut socket, &opening)).await;
-    let known = match authenticated {
-        Some(Ok(known)) => known,
-        Some(Err(reason)) => return close(&app, socket, Closing { reason, reconnect_ms: None }).await,
-        None => return close(&app, socket, drain::goodbye()).await,
+    let closing = match authenticated {
+        Some(Ok(known)) => {
+            let mut connection = Box::new(Connection::new(app, socket, &opening, &known, admitted));
+            let begun = connection.begin(known).await;
+            return Some((connection, begun));
+        }
+        Some(Err(reason)) => Closing { reason, reconnect_ms: None },
+        None => drain::goodbye(),
     };
-    app.metrics.opened.inc();
-    let cap = app.config.limits.connections_per_user;
-    let outlet = app.hub.registry().add(known.caller.account, known.caller.session, cap);
-    // Whoever sends everybody away may have looked just before.
-    if app.drain.is_cancelled() {
-        outlet.close(drain::goodbye());
-    }
-    let now = Instant::now();
-    let limits = &app.config.limits;
-    let unlimited = app.throttle.exempts(opening.peer) && !app.config.message_rate_is_set;
-    let bucket = (!unlimited).then(|| Bucket::new(limits.messages_per_second, limits.burst, now.into_std()));
-    let mut connection = Connection {
-        caller: known.caller,
-        outlet: Arc::clone(&outlet),
-        locale: known.locale,
-        peer: opening.peer,
-        room: None,
-        lobby: BTreeMap::new(),
-        socket,
-        bucket,
-        pings: opening.pings,
-        beat_at: now + jittered(app.config.socket.heartbeat),
-        answer_by: None,
-        lobby_at: now,
-        unread: Vec::new(),
-        again_at: None,
-        app: app.clone(),
-    };
-    let reason = connection.serve(known).await;
-    app.hub.registry().forget(&outlet);
-    let for_good = matches!(reason, CloseReason::SessionEnded | CloseReason::AccountDeleted);
-    if let Err(error) = presence::disconnected(&app, &outlet, for_good).await {
-        tracing::warn!(error = %error, "telling that somebody is gone");
-    }
-    let reconnect_ms = outlet.closing().and_then(|closing| closing.reconnect_ms);
-    close(&app, connection.socket, Closing { reason, reconnect_ms }).await;
+    close(&app, socket, closing, Bytes::new(), None).await;
+    None
 }
 
-async fn close(app: &App, socket: Socket, closing: Closing) {
+async fn close(app: &App, socket: Socket, closing: Closing, torn: Bytes, answer: Option<u16>) {
     app.metrics.closed(closing.reason.as_str());
-    socket.close(closing).await;
-}
-
-/// ± 10 %, so that connections that began together don't beat together.
-fn jittered(period: Duration) -> Duration {
-    period.mul_f64(rand::random_range(0.9..1.1))
+    socket.close(closing, torn, answer).await;
 }
 
 impl Connection {
-    async fn serve(&mut self, mut known: Known) -> CloseReason {
+    fn new(app: App, socket: Socket, opening: &Opening, known: &Known, admitted: Admitted) -> Self {
+        app.metrics.opened.inc();
+        let limits = &app.config.limits;
+        let outlet = app.hub.registry().add(known.caller.account, known.caller.session, limits.connections_per_user);
+        outlet.attach(socket.wire());
+        // Whoever sends everybody away may have looked just before.
+        if app.drain.is_cancelled() {
+            outlet.close(drain::goodbye());
+        }
+        let now = Instant::now();
+        let unlimited = app.throttle.exempts(opening.peer) && !app.config.message_rate_is_set;
+        let bucket = (!unlimited).then(|| Bucket::new(limits.messages_per_second, limits.burst, now.into_std()));
+        Self {
+            caller: known.caller,
+            outlet,
+            locale: known.locale,
+            peer: opening.peer,
+            room: None,
+            lobby: BTreeMap::new(),
+            socket,
+            bucket,
+            pings: opening.pings,
+            beat_at: now + jittered(app.config.socket.heartbeat),
+            answer_by: None,
+            lobby_at: now,
+            unread: Vec::new(),
+            again_at: None,
+            alarm: Box::pin(sleep_until(now)),
+            goodbye: None,
+            _admitted: admitted,
+            app,
+        }
+    }
+
+    /// `hello`, and what shared a frame with the first message.
+    async fn begin(&mut self, mut known: Known) -> Result<(), CloseReason> {
         let rest = std::mem::take(&mut known.rest);
-        let opened = self.open(known).await;
-        match opened {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return reason,
-            Err(error) => return self.broken(&error),
+        match self.open(known).await {
+            Ok(opened) => opened?,
+            Err(error) => return Err(self.broken(&error)),
         }
         for message in rest {
-            if let Err(reason) = self.receive(message).await {
+            self.receive(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Until there is a reason to end.
+    async fn serve(&mut self) -> CloseReason {
+        loop {
+            self.set_alarm();
+            if let Err(reason) = self.turn().await {
                 return reason;
             }
         }
-        loop {
-            match self.turn().await {
-                Ok(()) => {}
-                Err(reason) => return reason,
-            }
+    }
+
+    async fn end(self: Box<Self>, reason: CloseReason) {
+        self.app.hub.registry().forget(&self.outlet);
+        let for_good = matches!(reason, CloseReason::SessionEnded | CloseReason::AccountDeleted);
+        if let Err(error) = presence::disconnected(&self.app, &self.outlet, for_good).await {
+            tracing::warn!(error = %error, "telling that somebody is gone");
         }
+        let reconnect_ms = self.outlet.closing().and_then(|closing| closing.reconnect_ms);
+        let torn = self.outlet.detach();
+        close(&self.app, self.socket, Closing { reason, reconnect_ms }, torn, self.goodbye).await;
     }
 
     pub(super) fn broken(&self, error: &Error) -> CloseReason {
@@ -153,54 +203,71 @@ impl Connection {
         }
     }
 
-    /// Something is down, which is no reason to send this connection away: it is looked at again a little later.
-    pub(super) fn look_again(&mut self, channel: Option<Channel>) {
-        self.unread.extend(channel);
-        self.again_at.get_or_insert(Instant::now() + jittered(AGAIN));
+    /// Hands over what there is to say, behind what was said before it: after `room.leave` nothing of the room comes any
+    /// more, and a client that asks "anything new?" is not told "no" too early.
+    pub(super) fn write(&self, frames: impl IntoIterator<Item = Frame>) {
+        self.app.hub.registry().say(&self.outlet, frames);
     }
 
-    pub(super) async fn write(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
-        self.socket.write(frames, &self.outlet).await
-    }
-
-    /// Writes an answer behind what was said before it: after `room.leave` nothing of the room comes any more, and a
-    /// client that asks "anything new?" is not told "no" too early.
-    pub(super) async fn answer(&mut self, answer: Vec<Utf8Bytes>) -> Result<(), CloseReason> {
-        let mut frames = self.outlet.waiting();
-        frames.extend(answer);
-        self.write(frames).await
-    }
-
-    /// Writes what waits, then does whatever comes first.
+    /// Does whatever comes first.
     async fn turn(&mut self) -> Result<(), CloseReason> {
-        let turn = self.outlet.turn(CHUNK);
-        if let Some(closing) = turn.closing {
-            return Err(closing.reason);
+        match poll_fn(|context| self.poll_next(context)).await {
+            Next::Duty(Duty::Close(reason)) => Err(reason),
+            Next::Duty(Duty::Look) => Box::pin(self.look()).await,
+            Next::Duty(Duty::Stuck { .. } | Duty::Write) => Ok(()),
+            Next::Heard(heard) => Box::pin(self.heard(heard)).await,
+            Next::Time => Box::pin(self.keep_time()).await,
         }
-        if !turn.frames.is_empty() {
-            self.write(turn.frames).await?;
-        }
-        if turn.follow {
+    }
+
+    /// Looks where the connection belongs and what it has to read anew.
+    async fn look(&mut self) -> Result<(), CloseReason> {
+        if self.outlet.takes_follow() {
             self.refollow().await?;
         }
         for channel in self.outlet.take_stale() {
             self.resend(channel).await?;
         }
-        let next = self.next_deadline();
-        tokio::select! {
-            () = std::future::ready(()), if turn.more => Ok(()),
-            () = self.outlet.woken() => Ok(()),
-            heard = self.socket.hear() => self.heard(heard).await,
-            () = tokio::time::sleep_until(next) => self.keep_time().await,
+        Ok(())
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        let mut hears = true;
+        match self.outlet.poll_duty(context) {
+            Poll::Ready(Duty::Write) => {
+                self.outlet.flush(&mut Vec::new());
+                return Poll::Ready(Next::Duty(Duty::Write));
+            }
+            Poll::Ready(stuck @ Duty::Stuck { own }) => {
+                if self.socket.poll_writable(context).is_ready() {
+                    self.outlet.flush(&mut Vec::new());
+                    return Poll::Ready(Next::Duty(stuck));
+                }
+                hears = !own;
+            }
+            Poll::Ready(duty) => return Poll::Ready(Next::Duty(duty)),
+            Poll::Pending => {}
         }
+        if hears && let Poll::Ready(heard) = self.socket.poll_hear(context) {
+            return Poll::Ready(Next::Heard(heard));
+        }
+        self.alarm.as_mut().poll(context).map(|()| Next::Time)
     }
 
     async fn heard(&mut self, heard: Heard) -> Result<(), CloseReason> {
         let text = match heard {
             Heard::Text(text) => text,
+            Heard::Ping(payload) => {
+                self.write([Frame::control(Control::Pong, &payload)]);
+                return Ok(());
+            }
             Heard::Pong => {
                 self.beat_answered();
                 return Ok(());
+            }
+            Heard::Goodbye(code) => {
+                self.goodbye = code;
+                return Err(CloseReason::Normal);
             }
             Heard::Gone => return Err(CloseReason::Normal),
             Heard::Bad(reason) => return Err(reason),
@@ -216,14 +283,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a heartbeat waited for this.
-    fn beat_answered(&mut self) -> bool {
-        let Some(by) = self.answer_by.take() else { return false };
-        let left = by.saturating_duration_since(Instant::now());
-        self.outlet.note_round_trip(self.app.config.socket.answer.saturating_sub(left));
-        true
-    }
-
     /// Counts one message, and carries it out if it does not come too fast.
     async fn receive(&mut self, message: Incoming) -> Result<(), CloseReason> {
         let verdict = self.bucket.as_mut().map_or(Verdict::Fine, |bucket| bucket.count(Instant::now().into_std()));
@@ -232,54 +291,10 @@ impl Connection {
             (_, Incoming::Alive) => Ok(()),
             (Verdict::TooMany, Incoming::Request(request)) => {
                 let error = Error::retry(ErrorCode::TooManyRequests, Duration::from_secs(1));
-                self.answer(vec![frames::err(request.id, &error, self.locale)]).await
+                self.write([frames::err(request.id, &error, self.locale)]);
+                Ok(())
             }
             (Verdict::Fine, Incoming::Request(request)) => self.dispatch(request).await,
         }
-    }
-
-    /// When this connection has to do something by itself.
-    fn next_deadline(&self) -> Instant {
-        let expiry = Instant::now() + clock::until(self.app.clock.now(), self.dies_at());
-        let lobby = (!self.lobby.is_empty()).then_some(self.lobby_at);
-        [Some(self.beat_at), self.answer_by, Some(expiry), lobby, self.again_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(expiry)
-    }
-
-    fn dies_at(&self) -> Millis {
-        clock::after(self.caller.expires_at, self.app.config.socket.expiry_grace)
-    }
-
-    async fn keep_time(&mut self) -> Result<(), CloseReason> {
-        let now = Instant::now();
-        if self.dies_at() <= self.app.clock.now() {
-            return Err(CloseReason::TokenExpired);
-        }
-        if self.answer_by.is_some_and(|by| by <= now) {
-            return Err(CloseReason::NoAnswer);
-        }
-        if self.beat_at <= now {
-            self.beat_at = now + jittered(self.app.config.socket.heartbeat);
-            self.answer_by.get_or_insert(now + self.app.config.socket.answer);
-            match self.pings {
-                true => self.socket.ping().await?,
-                false => self.write(vec![frames::HEARTBEAT.into()]).await?,
-            }
-        }
-        if self.again_at.is_some_and(|again| again <= now) {
-            self.again_at = None;
-            self.outlet.follow();
-            for channel in std::mem::take(&mut self.unread) {
-                self.outlet.try_again(channel);
-            }
-        }
-        if !self.lobby.is_empty() && self.lobby_at <= now {
-            self.lobby_at = now + LOBBY;
-            self.tell_lobby().await?;
-        }
-        Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use entity::{AccountId, RoomId, RunId};
 use serde::Serialize;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{channels::Channels, connection::Connection};
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     realtime::{
         Channel, CloseReason, Event,
         protocol::{
+            Frame,
             events::{RoomView, RunView},
             frames,
             ops::{Op, Request},
@@ -73,7 +73,7 @@ struct Whoami {
 }
 
 impl Connection {
-    /// Carries out one request and answers it. Only the socket's own failure ends the connection.
+    /// Carries out one request and answers it. Only a channel that can't be read any more ends the connection.
     pub(super) async fn dispatch(&mut self, request: Request) -> Result<(), CloseReason> {
         let id = request.id;
         let done = match request.op {
@@ -86,12 +86,13 @@ impl Connection {
                 if let Error::Internal(error) = &error {
                     tracing::error!(error = format!("{error:#}"), "an operation failed");
                 }
-                self.answer(vec![frames::err(id, &error, self.locale)]).await
+                self.write([frames::err(id, &error, self.locale)]);
+                Ok(())
             }
         }
     }
 
-    /// The outer result is the operation's, the inner one the socket's.
+    /// The outer result is the operation's, the inner one the connection's.
     async fn carry_out(&mut self, id: Option<u32>, op: Op) -> Result<Result<(), CloseReason>> {
         let answer = match op {
             Op::Auth { .. } => return Err(ErrorCode::MalformedMessage.into()),
@@ -130,10 +131,11 @@ impl Connection {
             Op::FriendRemove { user } => self.befriend(id, user, Action::Remove).await?,
             Op::Whoami {} => self.whoami(id).await?,
         };
-        Ok(self.answer(vec![answer]).await)
+        self.write([answer]);
+        Ok(Ok(()))
     }
 
-    async fn refresh(&mut self, id: Option<u32>, token: &str) -> Result<Utf8Bytes> {
+    async fn refresh(&mut self, id: Option<u32>, token: &str) -> Result<Frame> {
         let caller = self.app.auth.check(token).await?;
         // Another session's end would not find this socket.
         if (caller.account, caller.session) != (self.caller.account, self.caller.session) {
@@ -156,14 +158,12 @@ impl Connection {
         let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
         let channel = Channel::Room(RoomId(view.id));
         let channels = Channels::from([(channel, place.clone().into())]);
-        if let Err(reason) = self.answer(vec![frames::ok(id, &Entered { room: view, channels })]).await {
-            return Ok(Err(reason));
-        }
+        self.write([frames::ok(id, &Entered { room: view, channels })]);
         Ok(self.release(channel, &place).await)
     }
 
     /// A word to the room. Listening to its channel is the proof of sitting there: leaving ends it at once.
-    async fn cheer(&mut self, id: Option<u32>, text: &str) -> Result<Utf8Bytes> {
+    async fn cheer(&mut self, id: Option<u32>, text: &str) -> Result<Frame> {
         let text = shown("text", text)?;
         if text.is_empty() {
             return Err(Error::field("text", ErrorCode::Required));
@@ -183,7 +183,7 @@ impl Connection {
         plan: Change,
         run: Option<i64>,
         cmd: Option<String>,
-    ) -> Result<Utf8Bytes> {
+    ) -> Result<Frame> {
         if cmd.as_ref().is_some_and(|cmd| cmd.chars().count() > 64) {
             return Err(Error::fields(vec![FieldError::new("cmd", ErrorCode::TooLong).with("max", 64)]));
         }
@@ -194,12 +194,12 @@ impl Connection {
         Ok(frames::ok(id, &Timed { user_state: run.state(now).code(), time: now.0, run: view }))
     }
 
-    async fn befriend(&mut self, id: Option<u32>, user: i64, action: Action) -> Result<Utf8Bytes> {
+    async fn befriend(&mut self, id: Option<u32>, user: i64, action: Action) -> Result<Frame> {
         let change = friends::act(&self.app, self.caller.account, AccountId(user), action).await?;
         Ok(frames::ok(id, &StatusView::from(change)))
     }
 
-    async fn whoami(&mut self, id: Option<u32>) -> Result<Utf8Bytes> {
+    async fn whoami(&mut self, id: Option<u32>) -> Result<Frame> {
         let account = people::get(&*self.app.db, self.caller.account).await?;
         let standings = runs::standings(&*self.app.db, self.app.clock.now(), [account.id]).await?;
         let answer = Whoami {

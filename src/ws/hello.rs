@@ -50,7 +50,7 @@ enum HelloRoom {
 }
 
 impl Connection {
-    /// `hello`, what was missed, and the gates opened. The inner result is the socket's.
+    /// `hello`, what was missed, and the gates opened. The inner result is the connection's.
     pub(super) async fn open(&mut self, known: Known) -> Result<Result<(), CloseReason>> {
         let app = self.app.clone();
         // The session may have ended while nobody could find this connection; from here on everybody can.
@@ -92,9 +92,7 @@ impl Connection {
         let answer = known.id.map(|id| frames::ok(Some(id), &serde_json::Map::new()));
         let mut frames: Vec<_> = answer.into_iter().chain([frames::push("hello", &hello)]).collect();
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
-        if let Err(reason) = self.write(frames).await {
-            return Ok(Err(reason));
-        }
+        self.write(frames);
         Ok(self.release_all(&hello.channels).await)
     }
 

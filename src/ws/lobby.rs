@@ -2,15 +2,11 @@
 
 use entity::RoomId;
 use serde::Serialize;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::connection::Connection;
 use crate::{
     error::{Error, ErrorCode, FieldError, Result},
-    realtime::{
-        CloseReason,
-        protocol::{events::CountView, frames},
-    },
+    realtime::protocol::{Frame, events::CountView, frames},
     rooms,
 };
 
@@ -25,7 +21,7 @@ struct CountsView {
 
 impl Connection {
     /// Watches `rooms` instead of those watched before.
-    pub(super) async fn watch(&mut self, id: Option<u32>, rooms: Vec<i64>) -> Result<Utf8Bytes> {
+    pub(super) async fn watch(&mut self, id: Option<u32>, rooms: Vec<i64>) -> Result<Frame> {
         if rooms.len() > MOST_WATCHED {
             let error = FieldError::new("rooms", ErrorCode::OutOfRange).with("min", 0).with("max", MOST_WATCHED);
             return Err(Error::fields(vec![error]));
@@ -37,13 +33,13 @@ impl Connection {
     }
 
     /// Tells the counts that have changed since they were told.
-    pub(super) async fn tell_lobby(&mut self) -> Result<(), CloseReason> {
+    pub(super) async fn tell_lobby(&mut self) {
         let watched: Vec<_> = self.lobby.keys().copied().collect();
         let counts = match self.counts(&watched).await {
             Ok(counts) => counts,
             Err(error) => {
                 tracing::warn!(%error, "counting for a lobby");
-                return Ok(());
+                return;
             }
         };
         let mut changed = Vec::new();
@@ -54,10 +50,9 @@ impl Connection {
                 changed.push(count);
             }
         }
-        if changed.is_empty() {
-            return Ok(());
+        if !changed.is_empty() {
+            self.write([frames::push("room.counts", &CountsView { rooms: changed })]);
         }
-        self.write(vec![frames::push("room.counts", &CountsView { rooms: changed })]).await
     }
 
     /// Counts of rooms, shared by all who watch them, at most a second old.

@@ -1,7 +1,7 @@
 //! The socket door: upgrade and admission, one task a connection, and the operations that features offer.
 //!
-//! Promises that every close is preceded by `bye` and that a connection's task is the only one that touches its
-//! socket. What is said, to whom and in which order is realtime's business; what it means is the features'.
+//! Promises that every close is preceded by `bye` and that a connection's task is the only one that reads its socket;
+//! what leaves goes through its outlet. What is said, to whom and in which order is realtime's business; what it means is the features'.
 
 mod authenticate;
 mod channels;
@@ -9,6 +9,7 @@ mod connection;
 mod dispatch;
 pub mod drain;
 mod hello;
+mod inbox;
 mod lobby;
 mod picture;
 pub mod presence;
@@ -16,3 +17,4 @@ mod rate;
 pub mod recheck;
 pub mod routes;
 mod socket;
+mod times;

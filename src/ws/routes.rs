@@ -9,14 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, post},
 };
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
     authenticate::{self, Opening, Proof},
     connection,
-    socket::Socket,
 };
 use crate::{
     app::App,
@@ -64,17 +62,7 @@ async fn upgrade(State(app): State<App>, context: Context, mut request: Request)
     let opening = opening(&app, &request, &context);
     let speaks_ours = offered(request.headers()).any(|protocol| protocol == SUBPROTOCOL);
     let upgraded = hyper::upgrade::on(&mut request);
-    app.tasks.spawn({
-        let app = app.clone();
-        async move {
-            // A peer that goes away between the answer and here was never connected.
-            if let Ok(upgraded) = upgraded.await {
-                let socket = Socket::new(TokioIo::new(upgraded), &app.config.socket).await;
-                connection::run(app, socket, opening).await;
-            }
-            drop(admitted);
-        }
-    });
+    connection::spawn(&app, upgraded, opening, admitted);
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

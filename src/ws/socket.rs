@@ -1,137 +1,144 @@
-//! The WebSocket itself: the one small module that touches it.
+//! The socket itself: the one small module that touches it.
 //!
-//! Promises that a write never outlasts its connection's patience: a peer that doesn't read is noticed by a full queue
-//! or by the clock, and gets a last chance to read why it is sent away.
+//! Promises that an idle one holds no buffer and nothing of HTTP, that what leaves is never torn apart by something else,
+//! and that a closing one gets a last chance to read why it is sent away. Its writing half is the outlet's wire once
+//! there is an outlet; before and after, this writes by itself.
 
-use std::time::Duration;
+use std::{
+    io,
+    mem::MaybeUninit,
+    net::Shutdown,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use futures_util::{SinkExt, StreamExt};
+use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncWriteExt, time::timeout};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message, Utf8Bytes,
-        error::CapacityError,
-        protocol::{CloseFrame, Role, WebSocketConfig},
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+use super::inbox::{Heard, Inbox};
+use crate::realtime::{
+    outlet::{Closing, Wire},
+    protocol::{CloseReason, Frame, frames},
 };
 
-use crate::{
-    config,
-    realtime::{
-        outlet::{Closing, Outlet},
-        protocol::{CloseReason, frames},
-    },
-};
-
-/// Bytes that are read or written at once. The default reserves 128 KiB a connection.
+/// Bytes that are read at once, on the stack.
 const BUFFER: usize = 4096;
 
 /// How long a closing socket may take to say goodbye; a slow one has to read what it was sent before.
 const GOODBYE: Duration = Duration::from_secs(2);
 const SLOW_GOODBYE: Duration = Duration::from_secs(30);
 
-/// What came in.
-#[derive(Debug)]
-pub(super) enum Heard {
-    /// A text frame.
-    Text(Utf8Bytes),
-    /// A sign of life.
-    Pong,
-    /// The peer is gone, with or without a word.
-    Gone,
-    /// What came can't be accepted.
-    Bad(CloseReason),
+impl Wire for OwnedWriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
+    }
 }
 
-/// One connection's WebSocket.
+/// One connection's socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
-    patience: Duration,
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
+    inbox: Inbox,
+    max_frame: usize,
 }
 
 impl Socket {
-    pub(super) async fn new(io: TokioIo<Upgraded>, config: &config::Socket) -> Self {
-        let settings = WebSocketConfig::default()
-            .read_buffer_size(BUFFER)
-            .write_buffer_size(BUFFER)
-            .max_write_buffer_size(config.queue_bytes.max(64 * 1024) * 2)
-            .max_message_size(Some(config.max_frame))
-            .max_frame_size(Some(config.max_frame));
-        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(settings)).await;
-        Self { stream, patience: config.heartbeat + config.answer }
+    /// Takes the socket out of HTTP, with what was read beyond the request.
+    pub(super) fn new(upgraded: Upgraded, max_frame: usize) -> Option<Self> {
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+        let (reader, writer) = parts.io.into_inner().into_split();
+        let mut inbox = Inbox::default();
+        inbox.put(&parts.read_buf);
+        Some(Self { reader, writer: Arc::new(writer), inbox, max_frame })
+    }
+
+    /// Where an outlet writes.
+    pub(super) fn wire(&self) -> Arc<dyn Wire> {
+        Arc::clone(&self.writer) as Arc<dyn Wire>
+    }
+
+    /// The next thing that comes.
+    pub(super) fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+        loop {
+            if let Some(heard) = self.inbox.next(self.max_frame) {
+                return Poll::Ready(heard);
+            }
+            let mut space = [const { MaybeUninit::uninit() }; BUFFER];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            let read = ready!(Pin::new(&mut self.reader).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Heard::Gone);
+            }
+            self.inbox.put(buffer.filled());
+        }
     }
 
     /// The next thing that comes. Can be dropped while waiting without losing anything.
     pub(super) async fn hear(&mut self) -> Heard {
-        loop {
-            return match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => Heard::Text(text),
-                Some(Ok(Message::Binary(_))) => Heard::Bad(CloseReason::BadProtocol),
-                Some(Ok(Message::Pong(_))) => Heard::Pong,
-                // The library answers pings by itself.
-                Some(Ok(Message::Ping(_) | Message::Frame(_))) => continue,
-                Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Heard::Bad(CloseReason::TooBig),
-                Some(Err(Error::Utf8(_) | Error::Protocol(_))) => Heard::Bad(CloseReason::BadProtocol),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => Heard::Gone,
-            };
-        }
+        std::future::poll_fn(|context| self.poll_hear(context)).await
     }
 
-    /// Writes frames in order. While the peer doesn't read, `outlet` may fill up, which ends the attempt.
-    pub(super) async fn write(&mut self, frames: Vec<Utf8Bytes>, outlet: &Outlet) -> Result<(), CloseReason> {
-        let patience = self.patience;
-        let write = async {
-            for frame in frames {
-                self.stream.feed(Message::Text(frame)).await?;
+    /// Waits until something can be written.
+    pub(super) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
+        // What is wrong with it shows when it is written to.
+        self.writer.as_ref().as_ref().poll_write_ready(context).map(drop)
+    }
+
+    /// Writes all of it. Only where no outlet does.
+    pub(super) async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.writer.writable().await?;
+            match self.writer.try_write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
-            self.stream.flush().await
-        };
-        tokio::select! {
-            // First: what follows a write that was given up would follow a gap.
-            biased;
-            closing = outlet.ended() => Err(closing.reason),
-            written = write => written.map_err(|_| CloseReason::Normal),
-            () = tokio::time::sleep(patience) => Err(CloseReason::NoAnswer),
         }
+        Ok(())
     }
 
-    /// Writes one frame before there is an outlet.
-    pub(super) async fn write_one(&mut self, frame: Utf8Bytes) -> Result<(), CloseReason> {
-        let written = timeout(self.patience, self.stream.send(Message::Text(frame))).await;
-        written.map_err(|_| CloseReason::NoAnswer)?.map_err(|_| CloseReason::Normal)
-    }
-
-    /// Asks for a sign of life by WebSocket's own means.
-    pub(super) async fn ping(&mut self) -> Result<(), CloseReason> {
-        let written = timeout(self.patience, self.stream.send(Message::Ping(Default::default()))).await;
-        written.map_err(|_| CloseReason::NoAnswer)?.map_err(|_| CloseReason::Normal)
-    }
-
-    /// Says `bye` and why, and waits a moment for the peer to have read it.
-    pub(super) async fn close(mut self, closing: Closing) {
+    /// Finishes what is `torn`, says `bye` and why, and waits a moment for the peer to have read it.
+    pub(super) async fn close(mut self, closing: Closing, torn: Bytes, answer: Option<u16>) {
         let Closing { reason, reconnect_ms } = closing;
-        let frame = CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.as_str()) };
         let goodbye = async {
+            let mut words = torn.to_vec();
             if reason != CloseReason::Normal {
-                self.stream.send(Message::Text(frames::bye(reason, reconnect_ms))).await?;
+                words.extend_from_slice(frames::bye(reason, reconnect_ms).whole());
             }
-            self.stream.close(Some(frame)).await?;
-            let mut answered = reason == CloseReason::Normal;
-            while let Some(Ok(heard)) = self.stream.next().await {
-                answered |= heard.is_close();
+            let code = answer.unwrap_or(reason.code()).to_be_bytes();
+            let why = if answer.is_none() { reason.as_str().as_bytes() } else { &[] };
+            words.extend_from_slice(Frame::control(Control::Close, &[&code, why].concat()).whole());
+            self.write(&words).await?;
+            if reason == CloseReason::Normal {
+                return Ok(());
             }
-            if !answered {
-                // What can't be read as frames is read as bytes: a connection that is dropped with something unread is
-                // reset, and the reset can overtake what was just said.
-                let io = self.stream.get_mut();
-                io.shutdown().await?;
-                tokio::io::copy(io, &mut tokio::io::sink()).await?;
+            loop {
+                match self.hear().await {
+                    Heard::Goodbye(_) | Heard::Gone => return Ok(()),
+                    Heard::Bad(_) => break,
+                    Heard::Text(_) | Heard::Ping(_) | Heard::Pong => {}
+                }
             }
-            Ok::<_, Error>(())
+            // What can't be read as frames is read as bytes: a connection that is dropped with something unread is reset,
+            // and the reset can overtake what was just said.
+            SockRef::from(AsRef::<TcpStream>::as_ref(&*self.writer)).shutdown(Shutdown::Write)?;
+            tokio::io::copy(&mut self.reader, &mut tokio::io::sink()).await?;
+            Ok::<_, io::Error>(())
         };
         let patience = if reason == CloseReason::Slow { SLOW_GOODBYE } else { GOODBYE };
         match timeout(patience, goodbye).await {

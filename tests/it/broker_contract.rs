@@ -212,7 +212,7 @@ async fn places_ascend_from_one_in_each_channel(mut bench: Bench) {
         assert_eq!(place, Place { off, ..before.place.clone() });
         let heard = bench.heard().await;
         assert_eq!((heard.channel, &heard.place, heard.at), (ROOM, &place, Millis(1000)));
-        let frame: Value = serde_json::from_str(&heard.frame).unwrap();
+        let frame: Value = serde_json::from_str(heard.frame.as_str()).unwrap();
         assert_eq!(
             frame,
             serde_json::json!({"ch": "room:42", "off": off, "ev": "room.cheer", "at": 1000,
@@ -263,7 +263,7 @@ async fn everybody_hears_concurrent_events_in_the_order_of_their_places(mut benc
         assert_eq!(text.0, off, "every place is given once");
         let heard = bench.heard().await;
         assert_eq!(heard.place.off, off);
-        let frame: Value = serde_json::from_str(&heard.frame).unwrap();
+        let frame: Value = serde_json::from_str(heard.frame.as_str()).unwrap();
         assert_eq!(frame["d"]["text"], text.1, "the event at {off}");
     }
 }

@@ -1,6 +1,12 @@
 //! The hub's ends of connections: gates, queues, caps, and who hears what.
 
-use std::sync::Arc;
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use entity::{AccountId, Millis, RoomId, SessionId};
 use solgik::{
@@ -9,7 +15,7 @@ use solgik::{
     realtime::{
         Channel, CloseReason, Event, Hub, Place,
         broker::Delivery,
-        outlet::{Closing, Outlet, Overflow},
+        outlet::{Closing, Duty, Outlet, Overflow, Wire},
         outqueue::Bounds,
         protocol::events::{ExitReason, Routing},
         registry::Registry,
@@ -99,6 +105,90 @@ async fn a_slow_reader_is_closed_and_harms_nobody() {
     registry.deliver(&event(ROOM, 6));
     assert!(frames(&slow).is_empty(), "nothing after the last word");
     assert_eq!(quick.turn(usize::MAX).closing, None);
+}
+
+/// A wire that takes so many bytes at a time, and every other time nothing.
+#[derive(Debug)]
+struct Narrow {
+    width: usize,
+    open: AtomicBool,
+    took: Mutex<Vec<u8>>,
+}
+
+impl Wire for Narrow {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.open.fetch_not(Ordering::Relaxed) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = bytes.len().min(self.width);
+        self.took.lock().unwrap().extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+}
+
+fn narrow(width: usize) -> Arc<Narrow> {
+    Arc::new(Narrow { width, open: AtomicBool::new(true), took: Mutex::default() })
+}
+
+/// However narrow a wire is and whoever writes, what leaves is whole and in its order.
+#[tokio::test]
+async fn what_was_said_leaves_in_its_order_whoever_writes() {
+    for width in 1..40 {
+        let registry = registry(100);
+        let sumi = add(&registry, SUMI);
+        let wire = narrow(width);
+        sumi.attach(Arc::clone(&wire) as Arc<dyn Wire>);
+        registry.subscribe(&sumi, ROOM);
+        let mut expected = Vec::new();
+        for off in 1..=20 {
+            registry.deliver(&event(ROOM, off));
+            registry.say(&sumi, [format!("answer {off}").into()]);
+            for text in [off.to_string(), format!("answer {off}")] {
+                expected.extend([0x81, u8::try_from(text.len()).unwrap()]);
+                expected.extend(text.bytes());
+            }
+            if off % 3 == 0 {
+                sumi.flush(&mut Vec::new());
+            }
+        }
+        for _ in 0..expected.len() * 2 {
+            sumi.flush(&mut Vec::new());
+        }
+        assert_eq!(*wire.took.lock().unwrap(), expected, "{width} bytes at a time");
+        assert_eq!((sumi.queued(), sumi.closing()), ((0, 0), None));
+    }
+}
+
+#[tokio::test]
+async fn a_wire_that_takes_nothing_wakes_its_task_and_a_full_queue_ends_it() {
+    let registry = registry(4);
+    let sumi = add(&registry, SUMI);
+    let wire = narrow(3);
+    sumi.attach(Arc::clone(&wire) as Arc<dyn Wire>);
+    registry.subscribe(&sumi, ROOM);
+    registry.deliver(&event(ROOM, 1));
+    registry.deliver(&event(ROOM, 2));
+    sumi.flush(&mut Vec::new());
+    let duty = std::future::poll_fn(|context| sumi.poll_duty(context)).await;
+    assert_eq!(duty, Duty::Stuck { own: false });
+    for off in 3..=6 {
+        registry.deliver(&event(ROOM, off));
+    }
+    assert_eq!(sumi.closing().map(|closing| closing.reason), Some(CloseReason::Slow), "five wait, four may");
+    wire.open.store(false, Ordering::Relaxed);
+    assert!(sumi.detach().is_empty(), "no frame is torn");
+    registry.deliver(&event(ROOM, 7));
+    assert_eq!(*wire.took.lock().unwrap(), b"\x81\x011", "nothing follows a gap");
+}
+
+#[test]
+fn a_torn_frame_is_left_to_whoever_says_goodbye() {
+    let registry = registry(4);
+    let sumi = add(&registry, SUMI);
+    sumi.attach(narrow(2) as Arc<dyn Wire>);
+    registry.say(&sumi, ["hello".into(), "later".into()]);
+    sumi.flush(&mut Vec::new());
+    assert_eq!(&sumi.detach()[..], b"llo", "two bytes more were taken, and the rest of the frame is owed");
 }
 
 #[test]

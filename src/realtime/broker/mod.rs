@@ -12,12 +12,11 @@ use async_trait::async_trait;
 use entity::{AccountId, Millis, OutboxId, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     presence::{DeviceId, Edge},
-    protocol::{Channel, CloseReason, Event, Place, events::Routing},
+    protocol::{Channel, CloseReason, Event, Frame, Place, events::Routing},
 };
 use crate::error::{ErrorCode, Result};
 
@@ -57,7 +56,7 @@ pub struct Delivery {
     /// When it happened.
     pub at: Millis,
     /// The frame as it leaves.
-    pub frame: Utf8Bytes,
+    pub frame: Frame,
     /// What it means for the connections it passes.
     pub routing: Routing,
 }

@@ -3,9 +3,8 @@
 use entity::Millis;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Channel, CloseReason};
+use super::{Channel, CloseReason, Frame};
 use crate::{
     error::{Error, ErrorCode},
     locale::Locale,
@@ -24,58 +23,58 @@ struct EventFrame<'a> {
 }
 
 /// An event at its place.
-pub fn event(channel: Channel, off: u64, at: Millis, ev: &str, d: &RawValue) -> Utf8Bytes {
+pub fn event(channel: Channel, off: u64, at: Millis, ev: &str, d: &RawValue) -> Frame {
     encode(&EventFrame { ch: channel, off, ev, at: at.0, d })
 }
 
 /// An event without a place, with an id that is the same wherever it is computed.
-pub fn derived(channel: Channel, eid: &str, at: Millis, ev: &str, d: &RawValue) -> Utf8Bytes {
+pub fn derived(channel: Channel, eid: &str, at: Millis, ev: &str, d: &RawValue) -> Frame {
     #[derive(Serialize)]
-    struct Frame<'a> {
+    struct Envelope<'a> {
         ch: Channel,
         eid: &'a str,
         ev: &'a str,
         at: i64,
         d: &'a RawValue,
     }
-    encode(&Frame { ch: channel, eid, ev, at: at.0, d })
+    encode(&Envelope { ch: channel, eid, ev, at: at.0, d })
 }
 
 /// Keeps the place of an event that a later one has made pointless, so that offsets stay without a gap.
-pub fn superseded(channel: Channel, off: u64) -> Utf8Bytes {
+pub fn superseded(channel: Channel, off: u64) -> Frame {
     #[derive(Serialize)]
-    struct Frame {
+    struct Envelope {
         ch: Channel,
         off: u64,
         ev: &'static str,
     }
-    encode(&Frame { ch: channel, off, ev: "superseded" })
+    encode(&Envelope { ch: channel, off, ev: "superseded" })
 }
 
 /// A push without a place: `hello`, `bye`, `room.counts`.
-pub fn push(ev: &'static str, d: &impl Serialize) -> Utf8Bytes {
+pub fn push(ev: &'static str, d: &impl Serialize) -> Frame {
     #[derive(Serialize)]
-    struct Frame<'a, T> {
+    struct Envelope<'a, T> {
         ev: &'static str,
         d: &'a T,
     }
-    encode(&Frame { ev, d })
+    encode(&Envelope { ev, d })
 }
 
 /// The whole state of a channel.
-pub fn snapshot(channel: Channel, at: Millis, d: &impl Serialize) -> Utf8Bytes {
+pub fn snapshot(channel: Channel, at: Millis, d: &impl Serialize) -> Frame {
     #[derive(Serialize)]
-    struct Frame<'a, T> {
+    struct Envelope<'a, T> {
         ch: Channel,
         ev: &'static str,
         at: i64,
         d: &'a T,
     }
-    encode(&Frame { ch: channel, ev: "snapshot", at: at.0, d })
+    encode(&Envelope { ch: channel, ev: "snapshot", at: at.0, d })
 }
 
 /// The last frame before a close.
-pub fn bye(reason: CloseReason, reconnect_ms: Option<u64>) -> Utf8Bytes {
+pub fn bye(reason: CloseReason, reconnect_ms: Option<u64>) -> Frame {
     #[derive(Serialize)]
     struct Bye {
         code: u16,
@@ -87,17 +86,17 @@ pub fn bye(reason: CloseReason, reconnect_ms: Option<u64>) -> Utf8Bytes {
 }
 
 /// The answer to a request that was carried out.
-pub fn ok(id: Option<u32>, d: &impl Serialize) -> Utf8Bytes {
+pub fn ok(id: Option<u32>, d: &impl Serialize) -> Frame {
     #[derive(Serialize)]
-    struct Frame<'a, T> {
+    struct Envelope<'a, T> {
         id: Option<u32>,
         ok: &'a T,
     }
-    encode(&Frame { id, ok: d })
+    encode(&Envelope { id, ok: d })
 }
 
 /// The answer to a request that was refused.
-pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Utf8Bytes {
+pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Frame {
     #[derive(Serialize)]
     struct Body<'a> {
         code: &'static str,
@@ -109,7 +108,7 @@ pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Utf8Bytes {
         errors: &'a [serde_json::Value],
     }
     #[derive(Serialize)]
-    struct Frame<'a> {
+    struct Envelope<'a> {
         id: Option<u32>,
         err: Body<'a>,
     }
@@ -130,13 +129,13 @@ pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Utf8Bytes {
                 errors: &errors,
                 ..body(refusal.code)
             };
-            encode(&Frame { id, err })
+            encode(&Envelope { id, err })
         }
-        Error::Internal(_) => encode(&Frame { id, err: body(ErrorCode::Internal) }),
+        Error::Internal(_) => encode(&Envelope { id, err: body(ErrorCode::Internal) }),
     }
 }
 
-fn encode(frame: &impl Serialize) -> Utf8Bytes {
+fn encode(frame: &impl Serialize) -> Frame {
     // Our own types always encode; an empty object is the harmless heartbeat.
     serde_json::to_string(frame).unwrap_or_else(|_| HEARTBEAT.to_owned()).into()
 }

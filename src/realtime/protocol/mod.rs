@@ -4,6 +4,7 @@
 
 pub mod close;
 pub mod events;
+pub mod frame;
 pub mod frames;
 pub mod ops;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use close::CloseReason;
 pub use events::Event;
+pub use frame::Frame;
 
 /// The subprotocol's name.
 pub const SUBPROTOCOL: &str = "solgik.v1";

@@ -1,0 +1,101 @@
+//! What a connection does by itself: heartbeats, the end of its token, the lobby's counts.
+//!
+//! Promises that a peer which does not answer is noticed, and that one whose socket is full is not asked: it could not
+//! answer.
+
+use std::time::Duration;
+
+use entity::Millis;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+use super::connection::Connection;
+use crate::{
+    clock,
+    realtime::protocol::{Channel, CloseReason, Frame, frames},
+};
+
+/// How soon it is tried again what failed because the database or the broker is away.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a lobby's counts are looked at.
+const LOBBY: Duration = Duration::from_secs(1);
+
+/// ± 10 %, so that connections that began together don't beat together.
+pub(super) fn jittered(period: Duration) -> Duration {
+    period.mul_f64(rand::random_range(0.9..1.1))
+}
+
+impl Connection {
+    /// Something is down, which is no reason to send this connection away: it is looked at again a little later.
+    pub(super) fn look_again(&mut self, channel: Option<Channel>) {
+        self.unread.extend(channel);
+        self.again_at.get_or_insert(Instant::now() + jittered(AGAIN));
+    }
+
+    /// Whether a heartbeat waited for this.
+    pub(super) fn beat_answered(&mut self) -> bool {
+        let Some(by) = self.answer_by.take() else { return false };
+        let left = by.saturating_duration_since(Instant::now());
+        self.outlet.note_round_trip(self.app.config.socket.answer.saturating_sub(left));
+        true
+    }
+
+    /// When this connection has to do something by itself. An alarm that is too early does no harm.
+    pub(super) fn set_alarm(&mut self) {
+        let expiry = Instant::now() + clock::until(self.app.clock.now(), self.dies_at());
+        let lobby = (!self.lobby.is_empty()).then_some(self.lobby_at);
+        let next = [Some(self.beat_at), self.answer_by, lobby, self.again_at].into_iter().flatten().min();
+        let next = next.map_or(expiry, |next| next.min(expiry));
+        if next < self.alarm.deadline() || self.alarm.is_elapsed() {
+            self.alarm.as_mut().reset(next);
+        }
+    }
+
+    /// How long a peer may take nothing.
+    fn patience(&self) -> Duration {
+        self.app.config.socket.heartbeat + self.app.config.socket.answer
+    }
+
+    fn dies_at(&self) -> Millis {
+        clock::after(self.caller.expires_at, self.app.config.socket.expiry_grace)
+    }
+
+    pub(super) async fn keep_time(&mut self) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        if self.dies_at() <= self.app.clock.now() {
+            return Err(CloseReason::TokenExpired);
+        }
+        match self.outlet.stuck() {
+            Some(since) if since.elapsed() >= self.patience() => return Err(CloseReason::NoAnswer),
+            Some(_) => {
+                // It can't read a question, and what it says is not read either: that it takes something is answer enough.
+                let later = now + self.app.config.socket.answer;
+                self.beat_at = self.beat_at.max(later);
+                self.answer_by = self.answer_by.map(|by| by.max(later));
+            }
+            None if self.answer_by.is_some_and(|by| by <= now) => return Err(CloseReason::NoAnswer),
+            None if self.beat_at <= now => {
+                self.beat_at = now + jittered(self.app.config.socket.heartbeat);
+                self.answer_by.get_or_insert(now + self.app.config.socket.answer);
+                self.write([match self.pings {
+                    true => Frame::control(Control::Ping, &[]),
+                    false => frames::HEARTBEAT.into(),
+                }]);
+            }
+            None => {}
+        }
+        if self.again_at.is_some_and(|again| again <= now) {
+            self.again_at = None;
+            self.outlet.follow();
+            for channel in std::mem::take(&mut self.unread) {
+                self.outlet.try_again(channel);
+            }
+        }
+        if !self.lobby.is_empty() && self.lobby_at <= now {
+            self.lobby_at = now + LOBBY;
+            self.tell_lobby().await;
+        }
+        Ok(())
+    }
+}
