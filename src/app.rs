@@ -18,7 +18,11 @@ use crate::{
     db::Db,
     error::Result,
     http::throttle::{Shared, Throttle},
-    realtime::{CloseReason, Hub, broker::Tried, protocol::events::CountView},
+    realtime::{
+        CloseReason, Hub,
+        broker::{Standing, Tried},
+        protocol::events::{CountView, RoomView},
+    },
     telemetry::Metrics,
 };
 
@@ -47,11 +51,28 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Counts of rooms that somebody watches, not older than a second.
     pub lobby: Cache<RoomId, CountView>,
+    /// Pictures of rooms that somebody has just asked for.
+    pub pictures: Cache<RoomId, Arc<Picture>>,
     /// Cancelled once this instance accepts nobody new.
     pub drain: CancellationToken,
     /// The zone whose midnight begins a day.
     pub zone: TimeZone,
 }
+
+/// A room as it was read, and where its channel stood.
+#[derive(Debug)]
+pub struct Picture {
+    /// It holds for the last committed change that this knows of.
+    pub standing: Standing,
+    /// What was read.
+    pub view: RoomView,
+}
+
+/// Members in all pictures that are kept.
+const PICTURED: u64 = 50_000;
+
+/// How long a picture is kept for whoever comes next.
+const KEPT: Duration = Duration::from_secs(10);
 
 impl App {
     /// Connects, migrates and puts everything together. No task runs yet.
@@ -81,6 +102,11 @@ impl App {
             throttle,
             tasks: TaskTracker::new(),
             lobby: Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(1)).build(),
+            pictures: Cache::builder()
+                .weigher(|_, picture: &Arc<Picture>| u32::try_from(picture.view.members.len()).unwrap_or(u32::MAX))
+                .max_capacity(PICTURED)
+                .time_to_live(KEPT)
+                .build(),
             drain: CancellationToken::new(),
             zone,
         })))

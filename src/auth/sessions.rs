@@ -31,7 +31,7 @@ pub(super) struct Cache(Moka<SessionId, Known>);
 
 impl Default for Cache {
     fn default() -> Self {
-        Self(Moka::builder().max_capacity(1_000_000).time_to_live(TTL).support_invalidation_closures().build())
+        Self(Moka::builder().max_capacity(1_000_000).time_to_live(TTL).build())
     }
 }
 

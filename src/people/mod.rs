@@ -125,3 +125,19 @@ pub async fn seen(db: &Db, account: AccountId, at: Millis) -> Result<()> {
         .await?;
     tx.commit_quietly().await
 }
+
+/// When those of `ids` were last seen who have been here.
+pub async fn list_seen(connection: &impl ConnectionTrait, ids: Vec<AccountId>) -> Result<HashMap<AccountId, Millis>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let seen = account::Entity::find()
+        .select_only()
+        .columns([account::Column::Id, account::Column::SeenAt])
+        .filter(account::Column::Id.is_in(ids))
+        .filter(account::Column::SeenAt.is_not_null())
+        .into_tuple::<(AccountId, Millis)>()
+        .all(connection)
+        .await?;
+    Ok(seen.into_iter().collect())
+}

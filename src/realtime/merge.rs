@@ -24,7 +24,7 @@ pub enum Told {
 }
 
 /// How long a room of so many seats may wait for more; `None` tells each edge at once.
-pub fn delay(seats: usize) -> Option<Duration> {
+pub fn delay(seats: u64) -> Option<Duration> {
     match seats {
         0..=50 => None,
         51..=500 => Some(Duration::from_millis(250)),

@@ -199,6 +199,11 @@ pub async fn seats(connection: &impl ConnectionTrait, room: RoomId) -> Result<Ve
     Ok(store::list_seats(connection, &[room]).await?.remove(&room).unwrap_or_default())
 }
 
+/// How many sit in a room.
+pub async fn count(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64> {
+    Ok(store::count_members(connection, room).await?)
+}
+
 /// A member as nobody is online; the hub fills in who is.
 fn member_view(account: &account::Model, seat: Option<&membership::Model>, standings: &Standings) -> MemberView {
     MemberView {
@@ -222,6 +227,29 @@ pub async fn picture(connection: &impl ConnectionTrait, room: RoomId, now: Milli
         has_password: open.password_hash.is_some(),
         members: members.iter().map(|(seat, account)| member_view(account, Some(seat), &standings)).collect(),
     })
+}
+
+/// Brings a picture that was drawn before to `now`: where its runs stand, and when those who are `away` were last seen.
+/// Everything else in it changes only by what is said in the room.
+pub async fn redraw(
+    connection: &impl ConnectionTrait,
+    mut view: RoomView,
+    away: Vec<AccountId>,
+    now: Millis,
+) -> Result<RoomView> {
+    let running = view.members.iter().filter(|member| member.run.is_some());
+    let standings = runs::standings(connection, now, running.map(|member| AccountId(member.person.id))).await?;
+    let seen = people::list_seen(connection, away).await?;
+    for member in &mut view.members {
+        let id = AccountId(member.person.id);
+        if member.run.is_some() {
+            let state = standings.state(id);
+            (member.person.current_state, member.person.state) = (state.code(), state.as_str());
+            member.run = standings.view(id);
+        }
+        member.since = seen.get(&id).map(|at| at.0).or(member.since);
+    }
+    Ok(view)
 }
 
 /// Keeps a room as it is until `tx` ends: nobody enters, leaves or says anything committed.

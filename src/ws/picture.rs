@@ -5,17 +5,20 @@
 //! row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
 //! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
+use std::sync::Arc;
+
 use entity::{AccountId, Millis, RoomId};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
 use crate::{
-    app::App,
+    app::{App, Picture},
     db::Tx,
     error::Result,
     friends, outbox, people,
     realtime::{
         Channel, Place,
+        broker::Standing,
         protocol::events::{FriendView, RequestView, RoomView, RunView},
     },
     rooms,
@@ -43,8 +46,12 @@ pub(super) struct UserView {
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     let channel = Channel::Room(id);
-    let (mut view, place) = match caught(app, channel, || rooms::picture(&*app.db, id, app.clock.now())).await? {
-        Some(found) => found,
+    let (mut view, place) = match caught(app, channel, |standing| drawn(app, id, standing)).await? {
+        Some((view, standing)) => {
+            let place = standing.place.clone();
+            app.pictures.insert(id, Arc::new(Picture { standing, view: view.clone() }));
+            (view, place)
+        }
         None => {
             let (tx, place) = frozen(app, channel).await?;
             let view = rooms::picture(&*tx, id, app.clock.now()).await?;
@@ -52,7 +59,7 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
             (view, place)
         }
     };
-    let ids: Vec<_> = view.members.iter().map(|member| AccountId(member.person.id)).collect();
+    let ids = ids(&view);
     // Whoever reads the picture wants to hear its phases ring.
     app.hub.timers().touch(view.members.iter().filter(|member| member.run.is_some()).map(|m| AccountId(m.person.id)));
     for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
@@ -62,11 +69,29 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     Ok((view, place))
 }
 
+/// A room's picture before presence is known. One that was drawn already is as good as a new one while nothing was
+/// committed since, but for what time alone changes: in a crowd, only the first reads everybody's rows.
+async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<RoomView> {
+    let same = |known: &Standing| known.place.epoch == standing.place.epoch && known.last_key == standing.last_key;
+    let Some(picture) = app.pictures.get(&id).filter(|picture| same(&picture.standing)) else {
+        return rooms::picture(&*app.db, id, app.clock.now()).await;
+    };
+    let ids = ids(&picture.view);
+    let online = app.hub.broker().online(&ids).await?;
+    let away = ids.into_iter().zip(online).filter(|(_, online)| online.is_none()).map(|(id, _)| id).collect();
+    rooms::redraw(&*app.db, picture.view.clone(), away, app.clock.now()).await
+}
+
+fn ids(view: &RoomView) -> Vec<AccountId> {
+    view.members.iter().map(|member| AccountId(member.person.id)).collect()
+}
+
 /// A user's friends, who of them is online, requests and seat; and the place.
 pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
     let channel = Channel::User(id);
-    let (mut view, place) = match caught(app, channel, || user_view(&*app.db, id, app.clock.now())).await? {
-        Some(found) => found,
+    let read = |_| user_view(&*app.db, id, app.clock.now());
+    let (mut view, place) = match caught(app, channel, read).await? {
+        Some((view, standing)) => (view, standing.place),
         None => {
             let (tx, place) = frozen(app, channel).await?;
             let view = user_view(&*tx, id, app.clock.now()).await?;
@@ -97,22 +122,22 @@ async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis
     })
 }
 
-/// The state of a channel that stood still while it was read, and its place; nothing if it never did.
-async fn caught<T, F, R>(app: &App, channel: Channel, read: F) -> Result<Option<(T, Place)>>
+/// The state of a channel that stood still while it was read, and where it stood; nothing if it never did.
+async fn caught<T, F, R>(app: &App, channel: Channel, read: F) -> Result<Option<(T, Standing)>>
 where
-    F: Fn() -> R,
+    F: Fn(Standing) -> R,
     R: Future<Output = Result<T>> + Send,
 {
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
-        let state = read().await?;
+        let state = read(before.clone()).await?;
         if outbox::has_unsaid(&*app.db, channel, before.last_key).await? {
             outbox::flush(&*app.db, &app.hub, &[channel]).await?;
             continue;
         }
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
-            return Ok(Some((state, before.place)));
+            return Ok(Some((state, before)));
         }
     }
     Ok(None)

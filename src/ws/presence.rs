@@ -102,8 +102,7 @@ async fn tell_one(app: &App, user: AccountId, edge: Edge) -> Result<()> {
     };
     let mut channels: Vec<_> = friends::ids(&*app.db, user).await?.into_iter().map(Channel::User).collect();
     if let Some(room) = rooms::current(&*app.db, user).await? {
-        let seats = rooms::seats(&*app.db, room).await?.len();
-        match merge::delay(seats) {
+        match merge::delay(rooms::count(&*app.db, room).await?) {
             None => channels.push(Channel::Room(room)),
             Some(delay) => app.hub.merge().add(room, user, told, app.clock.now(), delay),
         }
