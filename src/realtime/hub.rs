@@ -8,10 +8,8 @@ use std::{
     time::Instant,
 };
 
-use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,6 +19,7 @@ use super::{
         memory::{Memory, MemoryBroker},
         redis::{self, RedisBroker},
     },
+    edges::{EdgeLock, Edges},
     faults::Faults,
     merge::Merge,
     outlet::{Closing, Outlet},
@@ -47,26 +46,9 @@ struct Inner {
     local: Arc<Local>,
     broker: Box<dyn Broker>,
     clock: Clock,
-    /// An edge is decided and told under its user's lock, so that two edges can't overtake each other.
-    edges: DashMap<AccountId, Arc<Mutex<()>>>,
+    edges: Edges,
     merge: std::sync::Mutex<Merge>,
     admission: Admission,
-}
-
-/// Holds everybody else off an edge of one user.
-#[derive(Debug)]
-pub struct EdgeLock {
-    held: Option<OwnedMutexGuard<()>>,
-    hub: Hub,
-    user: AccountId,
-}
-
-impl Drop for EdgeLock {
-    fn drop(&mut self) {
-        self.held = None;
-        // A lock that nobody else holds or waits for has nothing to say.
-        self.hub.0.edges.remove_if(&self.user, |_, lock| Arc::strong_count(lock) == 1);
-    }
 }
 
 /// What the broker hands over ends here.
@@ -174,7 +156,7 @@ impl Hub {
             Box::new(RedisBroker::connect(urls, settings, sink, clock.clone(), metrics).await?)
         };
         let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);
-        let (edges, merge) = (DashMap::new(), std::sync::Mutex::default());
+        let (edges, merge) = (Edges::default(), std::sync::Mutex::default());
         Ok(Self(Arc::new(Inner { local, broker, clock, edges, merge, admission })))
     }
 
@@ -317,8 +299,7 @@ impl Hub {
 
     /// The lock under which an edge of `user` is decided and told.
     pub async fn edge_lock(&self, user: AccountId) -> EdgeLock {
-        let lock = Arc::clone(&self.0.edges.entry(user).or_default());
-        EdgeLock { held: Some(lock.lock_owned().await), hub: self.clone(), user }
+        self.0.edges.lock(user).await
     }
 
     /// A device of `user` has connected.

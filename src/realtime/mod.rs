@@ -5,6 +5,8 @@
 
 pub mod admission;
 pub mod broker;
+pub mod duty;
+pub mod edges;
 pub mod faults;
 pub mod gates;
 pub mod hub;

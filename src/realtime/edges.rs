@@ -1,0 +1,38 @@
+//! One lock a user, under which an edge is decided and told: two edges of one user can't overtake each other.
+//!
+//! Promises that a lock exists only while somebody holds it or waits for it.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use entity::AccountId;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+type Locks = Arc<DashMap<AccountId, Arc<Mutex<()>>>>;
+
+/// All locks.
+#[derive(Debug, Default)]
+pub struct Edges(Locks);
+
+/// Holds everybody else off an edge of one user.
+#[derive(Debug)]
+pub struct EdgeLock {
+    held: Option<OwnedMutexGuard<()>>,
+    locks: Locks,
+    user: AccountId,
+}
+
+impl Edges {
+    /// Waits for the lock of `user`.
+    pub async fn lock(&self, user: AccountId) -> EdgeLock {
+        let lock = Arc::clone(&self.0.entry(user).or_default());
+        EdgeLock { held: Some(lock.lock_owned().await), locks: Arc::clone(&self.0), user }
+    }
+}
+
+impl Drop for EdgeLock {
+    fn drop(&mut self) {
+        self.held = None;
+        self.locks.remove_if(&self.user, |_, lock| Arc::strong_count(lock) == 1);
+    }
+}
