@@ -27,7 +27,7 @@ use super::{
     presence,
     rate::{Bucket, Verdict},
     socket::Socket,
-    times::jittered,
+    times::next_beat,
 };
 use crate::{
     app::App,
@@ -146,7 +146,7 @@ impl Connection {
             socket,
             bucket,
             pings: opening.pings,
-            beat_at: now + jittered(app.config.socket.heartbeat),
+            beat_at: next_beat(now, app.clock.now(), app.config.socket.heartbeat),
             answer_by: None,
             lobby_at: now,
             unread: Vec::new(),

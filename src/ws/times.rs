@@ -21,8 +21,17 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often a lobby's counts are looked at.
 const LOBBY: Duration = Duration::from_secs(1);
 
-/// ± 10 %, so that connections that began together don't beat together.
-pub(super) fn jittered(period: Duration) -> Duration {
+/// When the next heartbeat is due: after `period` ± 10 %, so that connections that began together don't beat together,
+/// and at one of the moments that all of them share, so that the process is not woken for each.
+pub(super) fn next_beat(now: Instant, wall: Millis, period: Duration) -> Instant {
+    let beat = period.mul_f64(rand::random_range(0.92..1.1));
+    let step = i64::try_from(period.as_millis() / 50).unwrap_or(0).max(1);
+    let beyond = clock::after(wall, beat).0.rem_euclid(step);
+    now + beat - Duration::from_millis(beyond.unsigned_abs())
+}
+
+/// ± 10 %, so that not everybody tries at once.
+fn jittered(period: Duration) -> Duration {
     period.mul_f64(rand::random_range(0.9..1.1))
 }
 
@@ -76,7 +85,7 @@ impl Connection {
             }
             None if self.answer_by.is_some_and(|by| by <= now) => return Err(CloseReason::NoAnswer),
             None if self.beat_at <= now => {
-                self.beat_at = now + jittered(self.app.config.socket.heartbeat);
+                self.beat_at = next_beat(now, self.app.clock.now(), self.app.config.socket.heartbeat);
                 self.answer_by.get_or_insert(now + self.app.config.socket.answer);
                 self.write([match self.pings {
                     true => Frame::control(Control::Ping, &[]),
