@@ -58,6 +58,8 @@ impl Db {
                     // What is deleted is gone from the file as well.
                     .pragma("secure_delete", "ON")
                     .pragma("busy_timeout", "5000")
+                    // KiB, for each connection of the pool: the system's own cache of the file is shared by all of them.
+                    .pragma("cache_size", "-256")
             });
         // The driver's own error can repeat the address, and with it the password.
         let pool = Database::connect(options).await.map_err(|error| {
