@@ -67,16 +67,18 @@ pub struct Options {
 
 /// Runs a scenario. Takes this thread; gives back what it came to, right or wrong.
 pub fn run(options: &Options) -> anyhow::Result<Report> {
+    // Before anything is kept to a core: from then on there is but one.
+    let machine = std::thread::available_parallelism().map_or(0, usize::from);
+    let cores = if options.pin { child::cores() } else { None };
     let mut reports = Vec::new();
     for _ in 0..options.repeat.max(1) {
-        reports.push(once(options)?);
+        reports.push(Report { cores: machine, ..once(options, cores)? });
     }
     Report::middle(reports).context("nothing was run")
 }
 
-fn once(options: &Options) -> anyhow::Result<Report> {
+fn once(options: &Options, cores: Option<(usize, usize)>) -> anyhow::Result<Report> {
     let at = meter::wall_clock();
-    let cores = if options.pin { child::cores() } else { None };
     let limit = match options.scenario.limit().filter(|_| options.limit) {
         Some(scenario) => Some(limited(&scenario, options, cores)?),
         None => None,
