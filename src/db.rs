@@ -10,7 +10,7 @@ use anyhow::Context;
 use migration::{Migrator, MigratorTrait, applied};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    RuntimeErr, SqlErr, SqliteTransactionMode, SqlxError, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -165,13 +165,25 @@ pub fn unique(error: DbErr, code: ErrorCode) -> Error {
 /// The database can't be reached: the caller may try again. Anything else is a mistake of ours.
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match error {
-            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
-                tracing::warn!(%error, "the database can't be reached");
-                Self::retry(ErrorCode::Unavailable, std::time::Duration::from_secs(2))
-            }
-            error => Self::Internal(error.into()),
+        if is_out_of_reach(&error) {
+            tracing::warn!(%error, "the database can't be reached");
+            return Self::retry(ErrorCode::Unavailable, std::time::Duration::from_secs(2));
         }
+        Self::Internal(error.into())
+    }
+}
+
+/// Whether the connection is at fault and not the statement: there was none, or it broke off while the statement was
+/// under way, or PostgreSQL says that it is about to.
+fn is_out_of_reach(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+        return matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_));
+    };
+    match &**error {
+        SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
+        // Stopped by an operator, stopped by a crash, not started yet.
+        SqlxError::Database(error) => error.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code)),
+        _ => false,
     }
 }
 

@@ -196,6 +196,8 @@ impl Connection {
         match error.code() {
             ErrorCode::SessionEnded => CloseReason::SessionEnded,
             ErrorCode::AccountNotFound => CloseReason::AccountDeleted,
+            // Whoever found that out has said why.
+            ErrorCode::Unavailable => CloseReason::ServerError,
             _ => {
                 tracing::error!(error = format!("{error:#}"), account = %self.caller.account, "a connection broke");
                 CloseReason::ServerError
