@@ -99,7 +99,8 @@ pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channels: &[Cha
     Ok(())
 }
 
-/// Says everything that is unsaid, in order; returns how many rows are done with.
+/// Says everything that is unsaid, in order; returns how many rows are done with. It does not wait for the moment at which
+/// nothing is: while other instances go on, there may be none.
 pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
     let mut done = 0;
     loop {
@@ -113,11 +114,14 @@ pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
         for row in rows {
             publish(hub, row).await?;
         }
-        if ids.is_empty() {
+        let found = ids.len();
+        if found > 0 {
+            remove(db, ids).await?;
+        }
+        done += found;
+        if (found as u64) < BATCH {
             return Ok(done);
         }
-        done += ids.len();
-        remove(db, ids).await?;
     }
 }
 
