@@ -33,9 +33,10 @@
 //! late. Points are sums of the ledger, and their caches can be rebuilt from it.
 //!
 //! # What can be lost
-//! Nothing that was committed: its events are in the outbox of the same transaction. A cheer is told by an instance that
-//! lives, and dies with it. So does a presence edge of one instance alone; among several, another tells it. Whatever Redis
-//! loses begins a new epoch, and the snapshot that follows makes up for it.
+//! Nothing that was committed: its events are in the outbox of the same transaction. A cheer, and what a friend does
+//! (`friend.state`), are told by an instance that lives, and die with it. So does a presence edge of one instance alone;
+//! among several, another tells it. Whatever Redis loses begins a new epoch, and the snapshot that follows makes up for
+//! it.
 
 pub mod config;
 pub mod error;

@@ -4,7 +4,6 @@
 //! twice; and whoever returns is in the phase that arithmetic gives.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -69,7 +68,7 @@ async fn killed_timers_lose_nothing_and_double_nothing() {
     let db = open(data.path(), database.as_ref()).await;
     begin_long_ago(&db, &mut random).await;
     let accounts = account::Entity::find().order_by_asc(account::Column::Id).all(&*db).await.unwrap();
-    let mut runs = fold::runs(&db).await;
+    let mut runs = fold::runs(&*db).await;
     let mut known: Vec<_> = accounts
         .iter()
         .zip(tokens)
@@ -100,7 +99,7 @@ async fn killed_timers_lose_nothing_and_double_nothing() {
 
         let db = open(data.path(), database.as_ref()).await;
         let unanswered = known.iter().filter(|known| known.asked.is_some()).count();
-        let mut stored = fold::runs(&db).await;
+        let mut stored = fold::runs(&*db).await;
         let carried_out: usize = known
             .iter_mut()
             .map(|known| usize::from(known.settle(stored.remove(&known.account).unwrap_or_default())))
@@ -192,7 +191,7 @@ impl Known {
     /// Accepts what is stored if it is what was answered, or that and what was not answered; says whether the latter.
     fn settle(&mut self, stored: Vec<Told>) -> bool {
         let asked = self.asked.take();
-        if agree(&self.runs, &stored) {
+        if fold::agree(&self.runs, &stored, now()) {
             return false;
         }
         let (command, at) = asked.unwrap_or_else(|| panic!("known {:#?}, stored {stored:#?}", self.runs));
@@ -218,47 +217,16 @@ impl Known {
                 found.stopped_at
             }
         };
-        assert!(agree(&runs, &stored), "known {:#?}, then {command:?}, stored {stored:#?}", self.runs);
+        assert!(fold::agree(&runs, &stored, now()), "known {:#?}, then {command:?}, stored {stored:#?}", self.runs);
         assert!(carried_out_at.is_some_and(|then| (at..=now()).contains(&then)), "{command:?} at {carried_out_at:?}");
         self.runs = runs;
         true
     }
 }
 
-/// Whether the same is known; a plan that was fulfilled may not be written as such yet.
-fn agree(known: &[Told], stored: &[Told]) -> bool {
-    let now = now();
-    let same = |(known, stored): (&Told, &Told)| {
-        let (end, open) = (known.ended_at(now), Told { stopped_at: None, ..stored.clone() });
-        let ended = stored.stopped_at == end || (stored.stopped_at.is_none() && known.stopped_at.is_none());
-        ended && open == Told { stopped_at: None, ..known.clone() }
-    };
-    known.len() == stored.len() && known.iter().zip(stored).all(same)
-}
-
-/// The ledger holds nothing but what the runs give; in the end, all of it.
 async fn check_ledger(db: &Db, known: &[Known], all: bool) {
-    fold::check_totals(db).await;
-    let mut ledger: BTreeMap<_, _> = fold::ledger(db).await;
-    let (mut written, mut missing) = (0, 0);
-    for known in known {
-        let expected: Vec<_> = known.runs.iter().flat_map(|run| run.walk(now()).0).collect();
-        let found = fold::joined(ledger.remove(&known.account).unwrap_or_default());
-        for line in &found {
-            let fits = expected.iter().any(|whole| {
-                (whole.run, whole.phase, whole.is_work, whole.day) == (line.run, line.phase, line.is_work, line.day)
-                    && whole.from <= line.from
-                    && line.to <= whole.to
-            });
-            assert!(fits, "{line:?} is not among {expected:#?}");
-        }
-        if all {
-            assert_eq!(found, expected);
-        }
-        let length = |lines: &[fold::Entry]| lines.iter().map(|line| line.to - line.from).sum::<i64>();
-        written += length(&found);
-        missing += length(&expected) - length(&found);
-    }
+    let runs = known.iter().map(|known| (known.account, known.runs.as_slice()));
+    let (written, missing) = fold::check_ledger(&**db, runs, now(), all).await;
     println!("{written} ms are written, {missing} ms are to come");
 }
 
@@ -267,26 +235,12 @@ async fn check_phases(door: &Door, known: &[Known]) {
     for (who, known) in known.iter().enumerate() {
         let door = door.with_token(&known.token);
         let told = door.get("/accounts/timer/").await.ok();
-        check_phase(known, &told["run"], instant(&told["time"]).unwrap());
+        fold::check_phase(&known.runs, &told["run"], instant(&told["time"]).unwrap());
         if who % (PEOPLE / SOCKETS) == 0 {
             let mut socket = door.connect().await;
             let hello = socket.hello().await;
-            check_phase(known, &hello["run"], instant(&hello["server_time"]).unwrap());
+            fold::check_phase(&known.runs, &hello["run"], instant(&hello["server_time"]).unwrap());
             socket.abort().await;
         }
     }
-}
-
-fn check_phase(known: &Known, told: &Value, at: i64) {
-    if told.is_null() {
-        assert_eq!(fold::doing(&known.runs, at), Doing::Nothing, "{:?}", known.runs.last());
-        return;
-    }
-    let at = instant(&told["server_time"]).unwrap();
-    let run = known.runs.last().unwrap();
-    let (_, place) = run.walk(at);
-    let phase = told["index"].is_null()
-        || (&told["index"], &told["phase"])
-            == (&json!(place.phase), &json!(if place.is_work { "work" } else { "break" }));
-    assert!(phase && told["id"] == run.id && told["elapsed_ms"] == place.elapsed, "{told} {run:?} {place:?}");
 }

@@ -290,8 +290,8 @@ async fn the_ledger_is_the_fold_of_what_was_accepted() {
         }
     }
     while settle::sweep_once(&app.app).await.unwrap() > 0 {}
-    let (now, stored) = (app.app.clock.now().0, fold::runs(&app.app.db).await);
-    let ledger = fold::ledger(&app.app.db).await;
+    let (now, stored) = (app.app.clock.now().0, fold::runs(&*app.app.db).await);
+    let ledger = fold::ledger(&*app.app.db).await;
     let none = Vec::new();
     for life in &lives {
         let of_mine = stored.get(&life.me.id).unwrap_or(&none);
@@ -303,7 +303,7 @@ async fn the_ledger_is_the_fold_of_what_was_accepted() {
         let written = ledger.get(&life.me.id).cloned().unwrap_or_default();
         assert_eq!(fold::joined(written), expected, "the ledger of {}", life.me.first_name);
     }
-    fold::check_totals(&app.app.db).await;
+    fold::check_totals(&*app.app.db).await;
     let runs: usize = lives.iter().map(|life| life.runs.len()).sum();
     println!("{runs} runs, {} lines", ledger.values().map(Vec::len).sum::<usize>());
     drop(lives);
@@ -395,9 +395,9 @@ async fn a_clock_that_is_behind_turns_no_time_back() {
     by_post(&sumi, Command::Start, &start).await.unwrap();
     app.app.clock.advance(Duration::from_secs(600));
     by_post(&sumi, Command::Stop, &json!({})).await.unwrap();
-    let runs = fold::runs(&app.app.db).await.remove(&sumi.id).unwrap();
+    let runs = fold::runs(&*app.app.db).await.remove(&sumi.id).unwrap();
     assert_eq!((runs[0].stopped_at, runs[1].started_at), (Some(ahead.0), ahead.0), "one after the other");
     assert!(runs[0].pauses.iter().all(|(from, to)| from <= to), "{runs:?}");
-    fold::check_totals(&app.app.db).await;
+    fold::check_totals(&*app.app.db).await;
     app.stop().await;
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads only when it is told to, in the test's own task; what it reads goes into the picture, in its order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -30,10 +30,16 @@ pub struct Gone {
 /// How an operation ended.
 pub type Answer = Result<Result<Value, Value>, Gone>;
 
+/// Who is told of every event that was applied, with its epoch.
+pub type Witness = Arc<dyn Fn(&str, &Value) + Send + Sync>;
+
 /// See the module. Dropping it is a lost connection.
 pub struct Device {
     pub token: String,
     pub picture: Option<Picture>,
+    pub witness: Option<Witness>,
+    /// When something came the last time, be it a heartbeat.
+    pub heard_at: Instant,
     socket: Option<WebSocketStream<TcpStream>>,
     bye: Value,
     last_id: u64,
@@ -41,7 +47,15 @@ pub struct Device {
 
 impl Device {
     pub fn new(token: String) -> Self {
-        Self { token, picture: None, socket: None, bye: Value::Null, last_id: 0 }
+        Self {
+            token,
+            picture: None,
+            witness: None,
+            heard_at: Instant::now(),
+            socket: None,
+            bye: Value::Null,
+            last_id: 0,
+        }
     }
 
     pub fn is_connected(&self) -> bool {
@@ -66,6 +80,9 @@ impl Device {
         let since = self.picture.as_ref().map(Picture::since).unwrap_or_else(|| json!({}));
         self.send(&json!({"op": "auth", "d": {"token": self.token, "since": since}})).await?;
         let hello = timeout(LIMIT, self.read()).await.expect("no hello")?;
+        if hello.get("err").is_some() {
+            return Err(self.listen_to_the_end().await);
+        }
         assert_eq!(hello["ev"], "hello", "{hello}");
         match &mut self.picture {
             Some(picture) => picture.resume(&hello["d"]),
@@ -125,7 +142,10 @@ impl Device {
     }
 
     fn apply(&mut self, message: &Value) {
-        self.picture.as_mut().expect("an event before hello").apply(message);
+        let epoch = self.picture.as_mut().expect("an event before hello").apply(message);
+        if let (Some(epoch), Some(witness)) = (epoch, &self.witness) {
+            witness(&epoch, message);
+        }
     }
 
     async fn send(&mut self, message: &Value) -> Result<(), Gone> {
@@ -139,7 +159,9 @@ impl Device {
     async fn read(&mut self) -> Result<Value, Gone> {
         let Some(socket) = &mut self.socket else { return Err(Gone::default()) };
         loop {
-            match socket.next().await {
+            let heard = socket.next().await;
+            self.heard_at = Instant::now();
+            match heard {
                 Some(Ok(Message::Text(text))) if text.as_str() == "{}" => {
                     let _ = socket.send(Message::text("{}")).await;
                 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use entity::{day_total, pause, run, score, segment};
 use jiff::Timestamp;
-use sea_orm::{DatabaseConnection, EntityTrait, QueryOrder};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use serde_json::Value;
 
 const MINUTE: i64 = 60_000;
@@ -219,6 +219,65 @@ pub fn accept(runs: &mut Vec<Told>, command: Command, told: &Value) {
     }
 }
 
+/// Whether the same is known; a plan that was fulfilled may not be written as such yet.
+pub fn agree(known: &[Told], stored: &[Told], now: i64) -> bool {
+    let same = |(known, stored): (&Told, &Told)| {
+        let (end, open) = (known.ended_at(now), Told { stopped_at: None, ..stored.clone() });
+        let ended = stored.stopped_at == end || (stored.stopped_at.is_none() && known.stopped_at.is_none());
+        ended && open == Told { stopped_at: None, ..known.clone() }
+    };
+    known.len() == stored.len() && known.iter().zip(stored).all(same)
+}
+
+/// Whoever has these runs is told the phase and the time that follow from them.
+#[track_caller]
+pub fn check_phase(runs: &[Told], told: &Value, at: i64) {
+    if told.is_null() {
+        assert_eq!(doing(runs, at), Doing::Nothing, "{:?}", runs.last());
+        return;
+    }
+    let at = instant(&told["server_time"]).unwrap();
+    let run = runs.last().unwrap();
+    let (_, place) = run.walk(at);
+    let phase = told["index"].is_null()
+        || (told["index"].as_i64(), told["phase"].as_str())
+            == (Some(place.phase), Some(if place.is_work { "work" } else { "break" }));
+    assert!(phase && told["id"] == run.id && told["elapsed_ms"] == place.elapsed, "{told} {run:?} {place:?}");
+}
+
+/// The ledger holds nothing but what everybody's runs give, and if it is `whole`, all of it. Answers the milliseconds
+/// that are written, and those that are to come.
+pub async fn check_ledger<'a>(
+    db: &impl ConnectionTrait,
+    known: impl IntoIterator<Item = (i64, &'a [Told])>,
+    now: i64,
+    whole: bool,
+) -> (i64, i64) {
+    check_totals(db).await;
+    let mut ledger = ledger(db).await;
+    let (mut written, mut missing) = (0, 0);
+    for (account, runs) in known {
+        let expected: Vec<_> = runs.iter().flat_map(|run| run.walk(now).0).collect();
+        let found = joined(ledger.remove(&account).unwrap_or_default());
+        for line in &found {
+            let fits = expected.iter().any(|whole| {
+                (whole.run, whole.phase, whole.is_work, whole.day) == (line.run, line.phase, line.is_work, line.day)
+                    && whole.from <= line.from
+                    && line.to <= whole.to
+            });
+            assert!(fits, "{line:?} is not among {expected:#?}");
+        }
+        if whole {
+            assert_eq!(found, expected);
+        }
+        let length = |lines: &[Entry]| lines.iter().map(|line| line.to - line.from).sum::<i64>();
+        written += length(&found);
+        missing += length(&expected) - length(&found);
+    }
+    assert!(ledger.is_empty(), "lines of nobody: {ledger:?}");
+    (written, missing)
+}
+
 /// Lines that continue each other on the same day are one.
 pub fn joined(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
     let mut joined: Vec<Entry> = Vec::new();
@@ -238,7 +297,7 @@ pub fn joined(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
 }
 
 /// The ledger of every account as it was written, a run's lines in order of time.
-pub async fn ledger(db: &DatabaseConnection) -> BTreeMap<i64, Vec<Entry>> {
+pub async fn ledger(db: &impl ConnectionTrait) -> BTreeMap<i64, Vec<Entry>> {
     let query = segment::Entity::find().order_by_asc(segment::Column::RunId).order_by_asc(segment::Column::FromAt);
     let mut ledger: BTreeMap<i64, Vec<Entry>> = BTreeMap::new();
     for line in query.all(db).await.unwrap() {
@@ -256,7 +315,7 @@ pub async fn ledger(db: &DatabaseConnection) -> BTreeMap<i64, Vec<Entry>> {
 }
 
 /// Everybody's runs, oldest first.
-pub async fn runs(db: &DatabaseConnection) -> BTreeMap<i64, Vec<Told>> {
+pub async fn runs(db: &impl ConnectionTrait) -> BTreeMap<i64, Vec<Told>> {
     let pauses = pause::Entity::find().order_by_asc(pause::Column::FromAt).all(db).await.unwrap();
     let mut runs: BTreeMap<i64, Vec<Told>> = BTreeMap::new();
     for row in run::Entity::find().order_by_asc(run::Column::Id).all(db).await.unwrap() {
@@ -266,7 +325,7 @@ pub async fn runs(db: &DatabaseConnection) -> BTreeMap<i64, Vec<Told>> {
 }
 
 /// No instant of anybody was written twice, and the caches are sums of the ledger, with at most 16 hours a day.
-pub async fn check_totals(db: &DatabaseConnection) {
+pub async fn check_totals(db: &impl ConnectionTrait) {
     let mut days: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
     for (account, mut lines) in ledger(db).await {
         lines.sort_by_key(|line| line.from);

@@ -21,6 +21,8 @@ pub use device::{Device, Gone};
 pub use door::{Door, Reply};
 pub use pair::Pair;
 pub use person::{PASSWORD, Person};
+#[allow(unused_imports, reason = "for tests/chaos")]
+pub use process::signal;
 pub use process::{End, Server, binary, run_binary, seed_people};
 pub use raw::{CLOSE, FIN, PING, Raw, TEXT, frame};
 pub use redis::{RedisCluster, RedisServer, pass, prefix, redis};

@@ -21,8 +21,13 @@ pub struct Picture {
     members: Option<BTreeMap<i64, Value>>,
     friends: BTreeMap<i64, Value>,
     requests: BTreeMap<i64, Value>,
+    /// One's own timer, as it was told last.
+    run: Value,
     /// Cheers, each of which has a text of its own.
     cheers: HashSet<String>,
+    /// Channels that were recovered event by event, and those that were told anew.
+    pub recovered: u64,
+    pub told_anew: u64,
     /// What was heard last, for whoever has to find out what went wrong.
     heard: VecDeque<String>,
 }
@@ -41,7 +46,10 @@ impl Picture {
             members: None,
             friends: BTreeMap::new(),
             requests: BTreeMap::new(),
+            run: Value::Null,
             cheers: HashSet::new(),
+            recovered: 0,
+            told_anew: 0,
             heard: VecDeque::new(),
         };
         picture.resume(hello);
@@ -65,9 +73,12 @@ impl Picture {
                 self.places.insert(channel.clone(), place(line));
             }
         }
+        self.recovered += recovered.len() as u64;
+        self.told_anew += (self.places.len() - recovered.len()) as u64;
         if !recovered.contains(&format!("user:{}", self.me)) {
             self.friends = by_id(&hello["friends"], "id");
             self.requests = by_id(&hello["requests"], "user");
+            self.run = hello["run"].clone();
         }
         let (seat, channel) = (hello["room"]["id"].as_i64(), format!("room:{}", hello["room"]["id"]));
         if seat.is_some_and(|_| recovered.contains(&channel)) {
@@ -79,34 +90,41 @@ impl Picture {
         }
     }
 
-    /// Applies what was pushed.
+    /// Applies what was pushed. If it was an event of a channel and new, says in which epoch.
     #[track_caller]
-    pub fn apply(&mut self, message: &Value) {
+    pub fn apply(&mut self, message: &Value) -> Option<String> {
         self.hear("push", message);
         if message["ev"] == "snapshot" {
-            return self.replace(&message["ch"], &message["d"]);
+            self.told_anew += 1;
+            self.replace(&message["ch"], &message["d"]);
+            return None;
         }
-        let Some(channel) = message["ch"].as_str() else { return };
+        let channel = message["ch"].as_str().filter(|_| message.get("eid").is_none())?;
         // What a room that was left said last may arrive after the word that it was left.
-        let Some((_, last)) = self.places.get_mut(channel) else {
+        let Some((epoch, last)) = self.places.get_mut(channel) else {
             assert!(channel.starts_with("room:"), "not a channel of this client: {message}");
-            return;
+            return None;
         };
         let off = message["off"].as_u64().unwrap_or_else(|| panic!("no place: {message}"));
         if off <= *last {
-            return;
+            return None;
         }
         assert_eq!(off, *last + 1, "something is missing before {message}");
         *last = off;
+        let epoch = epoch.clone();
         let (ev, d) = (message["ev"].as_str().unwrap(), &message["d"]);
         let fits = if channel.starts_with("room:") { self.in_room(ev, d) } else { self.of_user(ev, d) };
         assert!(fits, "{message} does not fit {self:#?}");
+        Some(epoch)
     }
 
     /// Applies the answer to an operation.
     #[track_caller]
     pub fn answered(&mut self, op: &str, ok: &Value) {
-        self.hear(op, ok);
+        // A question, not news.
+        if op != "whoami" {
+            self.hear(op, ok);
+        }
         if op == "room.enter" {
             for (channel, line) in ok["channels"].as_object().unwrap() {
                 self.seat = ok["room"]["id"].as_i64();
@@ -134,11 +152,53 @@ impl Picture {
         self.seat
     }
 
-    /// What must be the same for everybody who knows everything.
+    /// One's own timer, as it was told last.
+    #[allow(dead_code, reason = "for tests/chaos")]
+    pub fn run(&self) -> &Value {
+        &self.run
+    }
+
+    /// Who asks for friendship.
+    #[allow(dead_code, reason = "for tests/chaos")]
+    pub fn requests(&self) -> Vec<i64> {
+        self.requests.keys().copied().collect()
+    }
+
+    #[allow(dead_code, reason = "for tests/chaos")]
+    pub fn friends(&self) -> Vec<i64> {
+        self.friends.keys().copied().collect()
+    }
+
+    /// The friends who don't study, as far as this client knows.
+    #[allow(dead_code, reason = "for tests/chaos")]
+    pub fn idle_friends(&self) -> Vec<i64> {
+        let idle = self.friends.iter().filter(|(_, friend)| friend["state"] == "idle");
+        idle.map(|(id, _)| *id).collect()
+    }
+
+    /// Everybody of whom this client knows whether they are online.
+    #[allow(dead_code, reason = "for tests/chaos")]
+    pub fn people(&self) -> impl Iterator<Item = (i64, &Value)> {
+        self.members.iter().flatten().chain(&self.friends).map(|(id, person)| (*id, person))
+    }
+
+    /// What must be the same for everybody who knows everything, whenever it was told.
     pub fn known(&self) -> Value {
+        let (mut members, mut friends, mut requests) =
+            (self.members.clone(), self.friends.clone(), self.requests.clone());
+        for member in members.iter_mut().flat_map(BTreeMap::values_mut) {
+            member["run"] = anchor(&member["run"]);
+            if member["run"]["paused_at"].is_null() && !member["run"].is_null() {
+                forget_state(member);
+            }
+        }
+        // What a friend does is told by an instance that lives: see [`Picture::idle_friends`].
+        friends.values_mut().for_each(forget_state);
+        // What somebody does who only asks is told once.
+        requests.values_mut().for_each(|request| forget_state(&mut request["person"]));
         json!({
-            "room": self.seat, "members": self.members,
-            "friends": self.friends, "requests": self.requests,
+            "room": self.seat, "members": members, "run": anchor(&self.run),
+            "friends": friends, "requests": requests,
         })
     }
 
@@ -148,6 +208,7 @@ impl Picture {
         if channel.starts_with("user:") {
             self.friends = by_id(&d["friends"], "id");
             self.requests = by_id(&d["requests"], "user");
+            self.run = d["run"].clone();
         } else if d["room"].is_null() {
             if channel == format!("room:{}", self.seat.unwrap_or_default()) {
                 self.sit(None);
@@ -194,6 +255,22 @@ impl Picture {
             "presence.offline" => amend(members, user, &[("online", json!(false)), ("since", d["at"].clone())]),
             "goal.changed" => members.contains_key(&user) && amend(members, user, &[("goal", d["text"].clone())]),
             "room.cheer" => self.cheers.insert(d["text"].as_str().unwrap().to_owned()),
+            "presence.batch" => {
+                let (online, offline) = (d["online"].as_array().unwrap(), d["offline"].as_array().unwrap());
+                let mut tell = |edge: &Value, online: bool, since: &str| {
+                    let news = [("online", json!(online)), ("since", edge[since].clone())];
+                    amend(members, edge["user"].as_i64().unwrap(), &news);
+                };
+                online.iter().for_each(|edge| tell(edge, true, "since"));
+                offline.iter().for_each(|edge| tell(edge, false, "at"));
+                true
+            }
+            "timer.started" | "timer.paused" | "timer.resumed" | "timer.stopped" => {
+                let state = &d["run"]["state"];
+                let run = if *state == "idle" { Value::Null } else { d["run"].clone() };
+                let news = [("run", run), ("state", state.clone()), ("current_state", code(state))];
+                members.contains_key(&user) && amend(members, user, &news)
+            }
             "superseded" => true,
             _ => false,
         }
@@ -221,10 +298,45 @@ impl Picture {
                 amend(&mut self.friends, user, &[("online", json!(true)), ("since", d["since"].clone())])
             }
             "friend.offline" => amend(&mut self.friends, user, &[("online", json!(false)), ("since", d["at"].clone())]),
+            "friend.state" => {
+                let news = [("state", d["state"].clone()), ("current_state", code(&d["state"]))];
+                amend(&mut self.friends, user, &news)
+            }
+            "timer.started" | "timer.paused" | "timer.resumed" | "timer.stopped" => {
+                self.run = if d["run"]["state"] == "idle" { Value::Null } else { d["run"].clone() };
+                user == self.me
+            }
             "superseded" => true,
             _ => false,
         }
     }
+}
+
+/// The number of a state.
+fn code(state: &Value) -> Value {
+    let states = ["idle", "studying", "break", "paused"];
+    json!(states.iter().position(|word| state == word).expect("a state") + 1)
+}
+
+/// Whether it is work or a break follows from the time.
+fn forget_state(person: &mut Value) {
+    for told in ["state", "current_state"] {
+        person.as_object_mut().unwrap().remove(told);
+    }
+}
+
+/// What of a run stays the same while it goes on.
+fn anchor(run: &Value) -> Value {
+    if run.is_null() {
+        return Value::Null;
+    }
+    let at = if run["paused_at"].is_null() { &run["server_time"] } else { &run["paused_at"] };
+    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("no number in {run}"));
+    json!({
+        "id": run["id"], "started_at": run["started_at"], "paused_at": run["paused_at"],
+        "plan": [run["total_time"], run["work_time"], run["break_time"]],
+        "pauses": number(at) - number(&run["started_at"]) - number(&run["elapsed_ms"]),
+    })
 }
 
 /// Changes what is known of somebody, if anything is.

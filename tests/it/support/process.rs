@@ -1,7 +1,8 @@
 //! The real binary as a process of its own, which can be ended in any way.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
     path::Path,
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -18,8 +19,8 @@ pub enum End {
     Terminated,
 }
 
-/// Longer than a stop may take with `server.drain_secs` at 1.
-const STOP: Duration = Duration::from_secs(10);
+/// Longer than a stop may take with `server.drain_secs` at 3.
+const STOP: Duration = Duration::from_secs(20);
 
 /// The binary at work. Dropping it kills it.
 pub struct Server {
@@ -36,18 +37,30 @@ impl Server {
     /// With more in its environment.
     pub async fn with(data: &Path, database: Option<&Scratch>, environment: &[(&str, &str)]) -> Self {
         let mut command = binary(data, database);
-        command.envs(environment.iter().copied()).args(["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied());
+        Self::spawn(command, None).await
+    }
+
+    /// The binary as `command` has it, with a file that keeps its log.
+    pub async fn spawn(mut command: Command, kept: Option<File>) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let mut server = Self { process: Some(process), base: String::new() };
-        server.base = task::spawn_blocking(|| address(log)).await.unwrap();
+        server.base = task::spawn_blocking(|| address(log, kept)).await.unwrap();
         server
     }
 
     /// Stops the process without a word, or lets it go on.
     pub fn pause(&self, paused: bool) {
         signal(if paused { "-STOP" } else { "-CONT" }, self.process.as_ref().unwrap().id());
+    }
+
+    /// Whether the process has ended by itself.
+    #[allow(dead_code, reason = "for tests/chaos")]
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
     /// Ends the process and says how it went.
@@ -96,7 +109,8 @@ pub fn binary(data: &Path, database: Option<&Scratch>) -> Command {
     command
 }
 
-fn signal(name: &str, pid: u32) {
+/// Sends a process a signal, by its name.
+pub fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
@@ -110,7 +124,7 @@ impl Drop for Server {
 }
 
 /// Where the server serves. Its log is read on: it must not wait for a reader.
-fn address(mut log: BufReader<ChildStderr>) -> String {
+fn address(mut log: BufReader<ChildStderr>, mut kept: Option<File>) -> String {
     let mut said = String::new();
     loop {
         assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
@@ -118,6 +132,10 @@ fn address(mut log: BufReader<ChildStderr>) -> String {
             let base = rest.split_whitespace().next().unwrap().to_owned();
             task::spawn_blocking(move || {
                 let mut rest = String::new();
+                if let Some(kept) = &mut kept {
+                    io::copy(&mut log, kept).unwrap();
+                    return;
+                }
                 let _ = log.read_to_string(&mut rest);
                 for line in rest.lines().filter(|line| line.contains("ERROR")) {
                     println!("the server said: {line}");
