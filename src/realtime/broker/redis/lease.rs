@@ -184,31 +184,54 @@ impl Inner {
     async fn reap(&self, dead: &str, lost: Millis) -> Result<()> {
         tracing::warn!(instance = dead, "an instance is gone; its users are held");
         let due = clock::after(lost, hold(self.grace, self.lease));
-        for partition in Partition::all() {
-            let held = self.keys.held_by(partition, dead);
-            // The mark first: whatever still speaks under that name is refused from here on.
+        // The marks first: whatever still speaks under that name is refused from here on. All partitions in one turn: who
+        // takes longer over this than its own lease lasts is given up itself, and then nobody is left to do it.
+        let fence = |partition| {
             let mut fence = redis::cmd("SET");
             fence.arg(self.keys.fenced(partition, dead)).arg(1).arg("PX").arg(clock::millis(FENCE));
-            let () = self.link.run(&fence).await?;
-            loop {
-                let members: Vec<String> = self.link.run(redis::cmd("SRANDMEMBER").arg(&held).arg(BATCH)).await?;
-                if members.is_empty() {
-                    break;
-                }
-                let mut keys = vec![held.clone(), self.keys.due(partition)];
-                let mut arguments = vec![lost.0.to_string(), due.0.to_string()];
-                for member in &members {
-                    let Some(((user, _), (name, device))) = member_of(member).zip(member.split_once(' ')) else {
-                        continue;
-                    };
-                    keys.push(self.keys.user(user));
-                    arguments.extend([name.to_owned(), device.to_owned()]);
-                }
-                let () = self.link.eval(&self.scripts.reap, &keys, arguments).await?;
+            (partition, fence)
+        };
+        let _: Vec<()> = self.link.run_all(Partition::all().map(fence).collect()).await?;
+        loop {
+            let look = |partition| {
+                let mut look = redis::cmd("SRANDMEMBER");
+                look.arg(self.keys.held_by(partition, dead)).arg(BATCH);
+                (partition, look)
+            };
+            let found: Vec<Vec<String>> = self.link.run_all(Partition::all().map(look).collect()).await?;
+            let found: Vec<_> = Partition::all().zip(found).filter(|(_, members)| !members.is_empty()).collect();
+            if found.is_empty() {
+                break;
             }
+            let mut holds = Vec::with_capacity(found.len());
+            for (partition, members) in &found {
+                holds.push(self.hold_all(*partition, dead, members, lost, due));
+            }
+            futures_util::future::try_join_all(holds).await?;
         }
         let [_, _, ended] = self.keys.leases();
         self.link.run(redis::cmd("ZREM").arg(ended).arg(dead)).await
+    }
+
+    /// Holds `members` of one partition of a dead instance.
+    async fn hold_all(
+        &self,
+        partition: Partition,
+        dead: &str,
+        members: &[String],
+        lost: Millis,
+        due: Millis,
+    ) -> Result<()> {
+        let mut keys = vec![self.keys.held_by(partition, dead), self.keys.due(partition)];
+        let mut arguments = vec![lost.0.to_string(), due.0.to_string()];
+        for member in members {
+            let Some(((user, _), (name, device))) = member_of(member).zip(member.split_once(' ')) else {
+                continue;
+            };
+            keys.push(self.keys.user(user));
+            arguments.extend([name.to_owned(), device.to_owned()]);
+        }
+        self.link.eval(&self.scripts.reap, &keys, arguments).await
     }
 
     /// Says again which devices are here, in the partitions for which `again` is true.
