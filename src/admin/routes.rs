@@ -1,12 +1,10 @@
 //! The REST door of operators: who is connected here, and sending them away.
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    routing::{delete, get, post},
-};
+use axum::extract::{Path, State};
 use entity::AccountId;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     accounts,
@@ -25,15 +23,15 @@ use crate::{
 const RETURN_MS: u64 = 500;
 
 /// Paths of this door.
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/admin/instances", get(instances))
-        .route("/admin/instances/{id}/drain", post(drain))
-        .route("/admin/users/{id}/connections", get(connections).delete(disconnect))
-        .route("/admin/users/{id}/sessions", delete(end_sessions))
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(instances))
+        .routes(routes!(drain))
+        .routes(routes!(connections, disconnect))
+        .routes(routes!(end_sessions))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct InstanceView {
     id: String,
     version: &'static str,
@@ -54,7 +52,7 @@ impl InstanceView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ConnectionView {
     id: u64,
     instance: String,
@@ -62,6 +60,8 @@ struct ConnectionView {
     age_secs: u64,
     queue_frames: usize,
     queue_bytes: usize,
+    /// Null before the first heartbeat.
+    #[schema(required)]
     round_trip_ms: Option<f64>,
 }
 
@@ -80,11 +80,23 @@ impl ConnectionView {
     }
 }
 
+/// This instance.
+#[utoipa::path(
+    get, path = "/admin/instances", tag = "operators", responses((status = 200, body = [InstanceView])),
+    extensions(("x-errors" = json!("staff_only"))),
+)]
 async fn instances(State(app): State<App>, caller: Caller) -> Result<Answer<[InstanceView; 1]>> {
     caller.require_staff()?;
     Ok(Answer::new([InstanceView::new(&app)]))
 }
 
+/// Takes nobody in and sends everybody away, and goes on answering.
+#[utoipa::path(
+    post, path = "/admin/instances/{id}/drain", tag = "operators",
+    params(("id" = String, Path, description = "Which instance")),
+    responses((status = 200, body = InstanceView)),
+    extensions(("x-errors" = json!("staff_only not_found"))),
+)]
 async fn drain(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Answer<InstanceView>> {
     caller.require_staff()?;
     if *id != *app.hub.instance() {
@@ -95,6 +107,12 @@ async fn drain(State(app): State<App>, caller: Caller, Path(id): Path<String>) -
     Ok(Answer::new(InstanceView::new(&app)))
 }
 
+/// A user's sockets here.
+#[utoipa::path(
+    get, path = "/admin/users/{id}/connections", tag = "operators", params(("id" = i64, Path, description = "Whose", minimum = 1, example = 7)),
+    responses((status = 200, body = [ConnectionView])),
+    extensions(("x-errors" = json!("staff_only account_not_found"))),
+)]
 async fn connections(
     State(app): State<App>,
     caller: Caller,
@@ -106,6 +124,12 @@ async fn connections(
     Ok(Answer::new(outlets.iter().map(|outlet| ConnectionView::new(&app, outlet)).collect()))
 }
 
+/// Sends a user's sockets here away, to come back.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}/connections", tag = "operators", params(("id" = i64, Path, description = "Whose", minimum = 1, example = 7)),
+    responses((status = 200, body = [ConnectionView])),
+    extensions(("x-errors" = json!("staff_only account_not_found"))),
+)]
 async fn disconnect(
     State(app): State<App>,
     caller: Caller,
@@ -122,6 +146,11 @@ async fn disconnect(
     Ok(Answer::new(views))
 }
 
+/// Signs a user out everywhere.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}/sessions", tag = "operators", params(("id" = i64, Path, description = "Whose", minimum = 1, example = 7)), responses((status = 200)),
+    extensions(("x-errors" = json!("staff_only account_not_found"))),
+)]
 async fn end_sessions(State(app): State<App>, caller: Caller, PathId(user): PathId<AccountId>) -> Result<Answer<()>> {
     caller.require_staff()?;
     tracing::info!(by = %caller.account, %user, "an operator ends sessions");

@@ -2,6 +2,7 @@
 
 mod backup;
 mod config;
+mod document;
 mod healthcheck;
 mod keys;
 mod ledger;
@@ -49,6 +50,8 @@ enum Command {
     User(user::Command),
     /// Put a server under load and verify what it does meanwhile
     Loadtest(loadtest::Loadtest),
+    /// Print the document of the REST door (OpenAPI 3.1)
+    Openapi,
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -85,6 +88,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::User(command) => user::run(command, config).await,
             Command::Loadtest(command) => loadtest::run(command),
+            Command::Openapi => document::openapi(),
             Command::Config(command) => config::run(command, &config),
         }
     })

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod body;
 pub mod context;
+pub mod document;
 pub mod failure;
 pub mod measure;
 pub mod page;

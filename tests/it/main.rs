@@ -26,6 +26,7 @@ mod cli_user;
 mod closes;
 mod cluster;
 mod crash;
+mod documents;
 mod foundation;
 mod frames;
 mod friends;

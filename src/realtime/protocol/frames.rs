@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Channel, CloseReason};
 use crate::{
-    error::{Error, ErrorCode},
+    error::{Error, ErrorCode, FieldErrorView},
     locale::Locale,
 };
 
@@ -106,7 +106,7 @@ pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Utf8Bytes {
         #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
         params: serde_json::Map<String, serde_json::Value>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: &'a [serde_json::Value],
+        errors: &'a [FieldErrorView],
     }
     #[derive(Serialize)]
     struct Frame<'a> {

@@ -1,0 +1,100 @@
+//! Documents for programs are what the code says, and are served with all that shows them.
+
+use serde_json::Value;
+use solgik::server;
+
+use crate::support::{TestApp, run_binary};
+
+const OPENAPI: &str = include_str!("../../src/web/docs/openapi.json");
+
+fn committed(document: &str) -> Value {
+    serde_json::from_str(document).unwrap()
+}
+
+#[test]
+fn the_committed_openapi_is_what_the_handlers_say() {
+    let written: Value = serde_json::from_str(&server::openapi().unwrap().to_string()).unwrap();
+    assert!(written == committed(OPENAPI), "write it anew: cargo run -- openapi > src/web/docs/openapi.json");
+}
+
+#[tokio::test]
+async fn the_command_prints_what_is_committed() {
+    let data = tempfile::tempdir().unwrap();
+    let printed = run_binary(data.path(), &["openapi"], &[]).await;
+    assert!(printed.status.success(), "{printed:?}");
+    assert_eq!(committed(std::str::from_utf8(&printed.stdout).unwrap()), committed(OPENAPI));
+}
+
+/// Every path of the original document, and those that its clients use.
+#[test]
+fn every_path_is_described() {
+    let document = committed(OPENAPI);
+    for (path, methods) in [
+        ("/rest-auth/signup/", "post"),
+        ("/rest-auth/login/", "post"),
+        ("/rest-auth/logout/", "post"),
+        ("/rest-auth/password/change/", "post"),
+        ("/rest-auth/password/reset/", "post"),
+        ("/rest-auth/password/reset/confirm/", "post"),
+        ("/rest-auth/token/refresh/", "post"),
+        ("/accounts/", "get"),
+        ("/accounts/{id}/", "get put delete"),
+        ("/accounts/find/{key}/", "post"),
+        ("/certification/{key}/", "get"),
+        ("/accounts/certification/{key}/", "get"),
+        ("/registration/{key}/", "post"),
+        ("/accounts/registration/{key}/", "post"),
+        ("/accounts/productkey/", "get post delete"),
+        ("/rooms/", "get post"),
+        ("/rooms/{id}/", "get post delete"),
+        ("/rooms/check/", "get"),
+        ("/accounts/friend/", "get"),
+        ("/accounts/friend/request/", "get"),
+        ("/accounts/friend/request/receive/", "get"),
+        ("/accounts/friend/request/send/", "get"),
+        ("/accounts/friend/{id}/", "post delete"),
+        ("/accounts/friend/{id}/accept/", "post"),
+        ("/accounts/friend/{id}/reject/", "post"),
+        ("/accounts/timesetting/", "get post put delete"),
+        ("/accounts/timer/", "get"),
+        ("/accounts/timer/start/", "post"),
+        ("/accounts/timer/pause/", "post"),
+        ("/accounts/timer/restart/", "post"),
+        ("/accounts/timer/stop/", "post"),
+        ("/accounts/ledger/", "get"),
+        ("/ws/ticket/", "post"),
+    ] {
+        for method in methods.split(' ') {
+            let operation = &document["paths"][path][method];
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            assert!(operation["responses"]["500"].is_object(), "{method} {path}: {operation}");
+        }
+    }
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let mut names: Vec<_> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "two operations of one name");
+}
+
+#[tokio::test]
+async fn documents_and_their_viewer_are_inside_the_binary() {
+    let app = TestApp::start().await;
+    assert_eq!(app.get("/docs/openapi.json").await.bare(200), committed(OPENAPI));
+    for (path, media_type) in [
+        ("/docs/", "text/html"),
+        ("/docs/api.js", "text/javascript"),
+        ("/docs/viewer/swagger-ui.css", "text/css"),
+        ("/docs/viewer/swagger-ui-bundle.js", "text/javascript"),
+    ] {
+        let reply = app.get(path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.header("content-type").starts_with(media_type), "{path}");
+        assert!(reply.header("content-security-policy").starts_with("default-src 'self'"), "{path}");
+    }
+    app.get("/docs/no-such-page").await.refused(404, "not_found");
+    app.get("/docs/viewer/no-such-file.js").await.refused(404, "not_found");
+    app.stop().await;
+}
