@@ -52,6 +52,8 @@ enum Command {
     Loadtest(loadtest::Loadtest),
     /// Print the document of the REST door (OpenAPI 3.1)
     Openapi,
+    /// Print the document of the socket (AsyncAPI 3.0)
+    Asyncapi,
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -89,6 +91,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::User(command) => user::run(command, config).await,
             Command::Loadtest(command) => loadtest::run(command),
             Command::Openapi => document::openapi(),
+            Command::Asyncapi => document::asyncapi(),
             Command::Config(command) => config::run(command, &config),
         }
     })

@@ -3,6 +3,7 @@
 use entity::RoomId;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use utoipa::ToSchema;
 
 use super::connection::Connection;
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
 const MOST_WATCHED: usize = 100;
 
 /// Counts, in `room.counts` and in the answer to `room.watch`.
-#[derive(Serialize)]
-struct CountsView {
+#[derive(Serialize, ToSchema)]
+pub(super) struct CountsView {
     rooms: Vec<CountView>,
 }
 

@@ -1,11 +1,12 @@
 //! Documents for programs are what the code says, and are served with all that shows them.
 
 use serde_json::Value;
-use solgik::server;
+use solgik::{realtime::CloseReason, server, ws};
 
 use crate::support::{TestApp, run_binary};
 
 const OPENAPI: &str = include_str!("../../src/web/docs/openapi.json");
+const ASYNCAPI: &str = include_str!("../../src/web/docs/asyncapi.json");
 
 fn committed(document: &str) -> Value {
     serde_json::from_str(document).unwrap()
@@ -17,12 +18,23 @@ fn the_committed_openapi_is_what_the_handlers_say() {
     assert!(written == committed(OPENAPI), "write it anew: cargo run -- openapi > src/web/docs/openapi.json");
 }
 
+#[test]
+fn the_committed_asyncapi_is_what_the_wire_says() {
+    let written = ws::document::asyncapi().unwrap();
+    assert!(written == committed(ASYNCAPI), "write it anew: cargo run -- asyncapi > src/web/docs/asyncapi.json");
+    let closes = written["x-close-codes"].as_array().unwrap();
+    let codes: Vec<_> = closes.iter().map(|close| close["code"].as_u64().unwrap()).collect();
+    assert_eq!(codes, CloseReason::ALL.iter().map(|reason| u64::from(reason.code())).collect::<Vec<_>>());
+}
+
 #[tokio::test]
-async fn the_command_prints_what_is_committed() {
+async fn the_commands_print_what_is_committed() {
     let data = tempfile::tempdir().unwrap();
-    let printed = run_binary(data.path(), &["openapi"], &[]).await;
-    assert!(printed.status.success(), "{printed:?}");
-    assert_eq!(committed(std::str::from_utf8(&printed.stdout).unwrap()), committed(OPENAPI));
+    for (command, document) in [("openapi", OPENAPI), ("asyncapi", ASYNCAPI)] {
+        let printed = run_binary(data.path(), &[command], &[]).await;
+        assert!(printed.status.success(), "{printed:?}");
+        assert_eq!(committed(std::str::from_utf8(&printed.stdout).unwrap()), committed(document));
+    }
 }
 
 /// Every path of the original document, and those that its clients use.
@@ -83,6 +95,7 @@ fn every_path_is_described() {
 async fn documents_and_their_viewer_are_inside_the_binary() {
     let app = TestApp::start().await;
     assert_eq!(app.get("/docs/openapi.json").await.bare(200), committed(OPENAPI));
+    assert_eq!(app.get("/docs/asyncapi.json").await.bare(200), committed(ASYNCAPI));
     for (path, media_type) in [
         ("/docs/", "text/html"),
         ("/docs/api.js", "text/javascript"),

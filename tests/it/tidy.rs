@@ -60,7 +60,7 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("server", &[FOUNDATION, PLATFORM, &["app", "mail", "once"], FEATURES, &["ws", "web", "admin"]]),
     // A client: it knows the wire, and of the server's inside nothing.
     ("loadtest", &[&["error", "locale", "realtime"]]),
-    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "server", "loadtest"]]),
+    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "ws", "server", "loadtest"]]),
     ("main", &[&["cli"]]),
 ];
 
