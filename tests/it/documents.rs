@@ -1,7 +1,9 @@
 //! Documents for programs are what the code says, and are served with all that shows them.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
-use solgik::{realtime::CloseReason, server, ws};
+use solgik::{error::ErrorCode, realtime::CloseReason, server, ws};
 
 use crate::support::{TestApp, run_binary};
 
@@ -98,6 +100,8 @@ async fn documents_and_their_viewer_are_inside_the_binary() {
     assert_eq!(app.get("/docs/asyncapi.json").await.bare(200), committed(ASYNCAPI));
     for (path, media_type) in [
         ("/docs/", "text/html"),
+        ("/docs/api", "text/html"),
+        ("/docs/docs.css", "text/css"),
         ("/docs/api.js", "text/javascript"),
         ("/docs/viewer/swagger-ui.css", "text/css"),
         ("/docs/viewer/swagger-ui-bundle.js", "text/javascript"),
@@ -107,7 +111,42 @@ async fn documents_and_their_viewer_are_inside_the_binary() {
         assert!(reply.header("content-type").starts_with(media_type), "{path}");
         assert!(reply.header("content-security-policy").starts_with("default-src 'self'"), "{path}");
     }
-    app.get("/docs/no-such-page").await.refused(404, "not_found");
+    for path in ["/docs/no-such-page", "/docs/page", "/docs/page.html", "/docs/guide.md"] {
+        app.get(path).await.refused(404, "not_found");
+    }
     app.get("/docs/viewer/no-such-file.js").await.refused(404, "not_found");
+    app.stop().await;
+}
+
+/// Pages lead to each other and to files that are there, and to no other host.
+#[tokio::test]
+async fn every_link_of_every_page_leads_somewhere() {
+    let app = TestApp::start().await;
+    let (mut waiting, mut seen) = (vec!["/docs/".to_owned()], BTreeSet::new());
+    while let Some(path) = waiting.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let reply = app.get(&path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        if !path.starts_with("/docs") || !reply.header("content-type").starts_with("text/html") {
+            continue;
+        }
+        let text = reply.body.as_str().unwrap();
+        for attribute in ["href=\"", "src=\""] {
+            for named in text.split(attribute).skip(1) {
+                let address = named.split(['"', '#']).next().unwrap();
+                assert!(address.starts_with('/'), "{path} leads to {address}");
+                waiting.push(address.to_owned());
+            }
+        }
+    }
+    for path in ["/docs/guide", "/docs/guide.ko", "/docs/protocol", "/docs/operating", "/docs/errors", "/docs/api"] {
+        assert!(seen.contains(path), "nothing leads to {path}");
+    }
+    let errors = app.get("/docs/errors").await.body;
+    for code in ErrorCode::ALL {
+        assert!(errors.as_str().unwrap().contains(&format!("<tr id=\"{}\">", code.as_str())), "{code:?}");
+    }
     app.stop().await;
 }
