@@ -50,3 +50,4 @@ mod time_oracle;
 mod time_random;
 mod timer;
 mod timesetting;
+mod ws_check;
