@@ -251,7 +251,9 @@ impl Operation<'_> {
 
 /// Puts the success shape around the data.
 fn envelop(answer: &mut Map<String, Value>, paged: bool, beside: Option<&Value>) {
-    let data = answer.get("content").and_then(|content| content.pointer("/application~1json/schema"));
+    // A text would be plain by itself; here it is data like any other.
+    let content = answer.get("content").and_then(Value::as_object);
+    let data = content.and_then(|content| content.values().next()).and_then(|content| content.get("schema"));
     let mut properties = Map::from_iter([
         ("status".to_owned(), json!({"const": "OK"})),
         ("data".to_owned(), data.cloned().unwrap_or(json!({"type": "null"}))),
