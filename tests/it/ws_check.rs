@@ -7,8 +7,9 @@ use crate::support::TestApp;
 /// What would otherwise be waited for.
 const QUICK: [(&str, &str); 4] = [
     ("presence.grace_secs", "1"),
-    ("socket.heartbeat_secs", "1"),
-    ("socket.answer_secs", "2"),
+    // Longer than it takes to find out who reads nothing.
+    ("socket.heartbeat_secs", "3"),
+    ("socket.answer_secs", "20"),
     ("socket.auth_secs", "2"),
 ];
 
