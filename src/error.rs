@@ -6,7 +6,9 @@
 
 use std::{fmt, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::locale::Locale;
 
@@ -188,15 +190,30 @@ impl ErrorCode {
     }
 }
 
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What is wrong with one field, as an answer lists it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FieldErrorView {
+    #[schema(example = "email")]
+    field: &'static str,
+    code: ErrorCode,
+    /// For a person, in the answer's language.
+    detail: String,
+    /// What fills the sentence.
+    #[schema(value_type = Object)]
+    params: Map<String, Value>,
+}
+
 impl FieldError {
-    /// `{field, code, detail, params}`, as an answer lists it.
-    pub fn view(&self, locale: Locale) -> Value {
-        json!({
-            "field": self.field,
-            "code": self.code.as_str(),
-            "detail": self.code.sentence(locale, &self.params),
-            "params": self.params,
-        })
+    /// As an answer lists it.
+    pub fn view(&self, locale: Locale) -> FieldErrorView {
+        let detail = self.code.sentence(locale, &self.params);
+        FieldErrorView { field: self.field, code: self.code, detail, params: self.params.clone() }
     }
 }
 

@@ -5,7 +5,7 @@
 //! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, grams, outbox, mail }
 //!      → { config, error, clock, locale, telemetry } → entity
 //! ```
-//! Beside the server, `loadtest` is one of its clients and knows the wire alone.
+//! Beside the server, `client` (the check of promises, the demo) and `loadtest` are clients of it and know the wire alone.
 //!
 //! Features are rooms, the platform is the floor they stand on. No arrow runs back up and none runs in a circle; a
 //! repository test checks it. Features call a neighbour only through its operations, along
@@ -70,6 +70,7 @@ pub mod admin;
 pub mod web;
 pub mod ws;
 
+pub mod client;
 pub mod loadtest;
 
 pub mod cli;

@@ -10,7 +10,6 @@ use axum::{
     http::{HeaderValue, Method, header},
     middleware,
     response::IntoResponse,
-    routing::get,
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,6 +19,7 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
     normalize_path::NormalizePathLayer,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     accounts, admin,
@@ -27,7 +27,7 @@ use crate::{
     auth,
     error::{Error, ErrorCode},
     friends,
-    http::{Answer, accept, context, measure},
+    http::{Answer, accept, context, document, measure},
     mail, once, outbox, product_keys, rooms, study, timer, web, ws,
 };
 
@@ -36,19 +36,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 /// Every door. Paths are written without their trailing slash; [`run`] accepts both forms.
 fn router(app: &App) -> Router {
-    Router::new()
-        .merge(accounts::routes::router())
-        .merge(admin::routes::router())
-        .merge(product_keys::routes::router())
-        .merge(friends::routes::router())
-        .merge(rooms::routes::router())
-        .merge(study::routes::router())
-        .merge(timer::routes::router())
-        .merge(ws::routes::router())
+    Router::from(doors())
         .merge(web::router())
-        .route("/livez", get(async || Answer::new("alive")))
-        .route("/readyz", get(ready))
-        .route("/version", get(async || Answer::new(env!("CARGO_PKG_VERSION"))))
         .fallback(async || Error::from(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || Error::from(ErrorCode::MethodNotAllowed))
         .with_state(app.clone())
@@ -59,6 +48,44 @@ fn router(app: &App) -> Router {
         .layer(middleware::from_fn_with_state(app.config.clone(), context::layer))
 }
 
+/// Every door that is described.
+fn doors() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(document::shared())
+        .merge(accounts::routes::router())
+        .merge(admin::routes::router())
+        .merge(product_keys::routes::router())
+        .merge(friends::routes::router())
+        .merge(rooms::routes::router())
+        .merge(study::routes::router())
+        .merge(timer::routes::router())
+        .merge(ws::routes::router())
+        .routes(routes!(alive))
+        .routes(routes!(ready))
+        .routes(routes!(version))
+}
+
+/// The document of the REST door, as `/docs/openapi.json` shows it.
+pub fn openapi() -> anyhow::Result<impl std::fmt::Display> {
+    document::finish(doors().get_openapi())
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/livez", tag = "service", security(()), responses((status = 200, body = String)))]
+async fn alive() -> Answer<&'static str> {
+    Answer::new("alive")
+}
+
+/// Which version this is.
+#[utoipa::path(get, path = "/version", tag = "service", security(()), responses((status = 200, body = String)))]
+async fn version() -> Answer<&'static str> {
+    Answer::new(env!("CARGO_PKG_VERSION"))
+}
+
+/// Whether everything that an answer may need is there.
+#[utoipa::path(
+    get, path = "/readyz", tag = "service", security(()), responses((status = 200, body = String)),
+    extensions(("x-errors" = json!("draining"))),
+)]
 async fn ready(axum::extract::State(app): axum::extract::State<App>) -> Result<Answer<&'static str>, Error> {
     if app.drain.is_cancelled() {
         return Err(ErrorCode::Draining.into());

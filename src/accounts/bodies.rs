@@ -4,6 +4,7 @@
 
 use entity::AccountId;
 use jiff::civil::Date;
+use utoipa::ToSchema;
 
 use super::{Email, NAME, NewAccount, email, password_rules, profile::Change};
 use crate::{
@@ -12,6 +13,29 @@ use crate::{
 };
 
 const IMAGE: usize = 2000;
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `sign_up` reads")]
+pub(super) struct SignUpBody {
+    #[schema(max_length = 254, format = Email, example = "sumi@example.com")]
+    email: String,
+    /// Not all digits, not common, not close to e-mail or name.
+    #[schema(min_length = 8, max_length = 128, format = Password, example = "seven quiet pines")]
+    password1: String,
+    /// The same again.
+    #[schema(min_length = 8, max_length = 128, format = Password, example = "seven quiet pines")]
+    password2: String,
+    #[schema(min_length = 1, max_length = 50, example = "김")]
+    last_name: String,
+    #[schema(min_length = 1, max_length = 50, example = "수미")]
+    first_name: String,
+    /// 0 man, 1 woman.
+    #[schema(minimum = 0, maximum = 1, example = 1)]
+    gender: i64,
+    /// Not in the future.
+    #[schema(format = Date, example = "2001-02-03")]
+    birth_date: String,
+}
 
 pub(super) fn sign_up(body: Body, today: Date) -> Result<NewAccount> {
     let mut fields = body.fields();
@@ -41,6 +65,15 @@ pub(super) fn sign_up(body: Body, today: Date) -> Result<NewAccount> {
     Ok(NewAccount { email, password, last_name, first_name, gender, birth_date })
 }
 
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `sign_in` reads")]
+pub(super) struct SignInBody {
+    #[schema(max_length = 254, format = Email, example = "sumi@example.com")]
+    email: String,
+    #[schema(max_length = 128, format = Password, example = "seven quiet pines")]
+    password: String,
+}
+
 /// E-mail and password as they were sent; whether they are good is the operation's to say.
 pub(super) fn sign_in(body: Body) -> Result<(String, String)> {
     let mut fields = body.fields();
@@ -48,6 +81,17 @@ pub(super) fn sign_in(body: Body) -> Result<(String, String)> {
     let password = secret(&mut fields, "password");
     fields.finish()?;
     Ok((email, password))
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `change_password` reads")]
+pub(super) struct ChangePasswordBody {
+    #[schema(max_length = 128, format = Password, example = "seven quiet pines")]
+    old_password: String,
+    #[schema(min_length = 8, max_length = 128, format = Password, example = "nine loud larks")]
+    new_password1: String,
+    #[schema(min_length = 8, max_length = 128, format = Password, example = "nine loud larks")]
+    new_password2: String,
 }
 
 /// The old password and the new one.
@@ -59,12 +103,32 @@ pub(super) fn change_password(body: Body) -> Result<(String, String)> {
     Ok((old, new))
 }
 
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `ask_reset` reads")]
+pub(super) struct AskResetBody {
+    #[schema(max_length = 254, format = Email, example = "sumi@example.com")]
+    email: String,
+}
+
 pub(super) fn ask_reset(body: Body) -> Result<String> {
     let mut fields = body.fields();
     let address = fields.required_visible("email", email::MAX);
     // Its syntax is not looked at: what can't be an address is answered like one that nobody has.
     fields.finish()?;
     Ok(address)
+}
+
+/// `uid` and `token` are in the link.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `confirm_reset` reads")]
+pub(super) struct ConfirmResetBody {
+    #[schema(minimum = 1, example = 7)]
+    uid: i64,
+    token: String,
+    #[schema(min_length = 8, max_length = 128, format = Password, example = "nine loud larks")]
+    new_password1: String,
+    #[schema(min_length = 8, max_length = 128, format = Password, example = "nine loud larks")]
+    new_password2: String,
 }
 
 /// Whose password, by which token, and the new one.
@@ -75,6 +139,26 @@ pub(super) fn confirm_reset(body: Body) -> Result<(AccountId, String, String)> {
     let new = new_password(&mut fields);
     fields.finish()?;
     Ok((AccountId(uid), token.trim().to_owned(), new))
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `change` reads")]
+pub(super) struct ChangeBody {
+    #[schema(min_length = 1, max_length = 50, example = "김")]
+    last_name: Option<String>,
+    #[schema(min_length = 1, max_length = 50, example = "수미")]
+    first_name: Option<String>,
+    #[schema(minimum = 0, maximum = 1)]
+    gender: Option<i64>,
+    #[schema(format = Date, example = "2001-02-03")]
+    birth_date: Option<String>,
+    /// An http or https address; null removes the picture.
+    #[schema(max_length = 2000, example = "https://example.com/sumi.png")]
+    image: Option<String>,
+    /// Stands on no board.
+    hidden: Option<bool>,
+    /// Whether friends see one's days.
+    share_study: Option<bool>,
 }
 
 pub(super) fn change(body: Body, today: Date) -> Result<Change> {

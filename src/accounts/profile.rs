@@ -5,6 +5,7 @@
 use entity::{AccountId, Millis, account};
 use sea_orm::{ActiveValue::Set, ConnectionTrait};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::store;
 use crate::{
@@ -19,13 +20,15 @@ use crate::{
 };
 
 /// A profile. What the viewer may not see is left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct ProfileView {
     #[serde(flatten)]
     pub person: PublicView,
     pub point: study::PointsView,
+    #[schema(required)]
     pub room: Option<i64>,
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub friends: Option<Vec<PublicView>>,
     #[serde(flatten)]
@@ -33,13 +36,17 @@ pub struct ProfileView {
 }
 
 /// What nobody but the person sees.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct OwnView {
+    /// 0 man, 1 woman.
+    #[schema(minimum = 0, maximum = 1)]
     pub gender: i16,
+    #[schema(format = Date, example = "2001-02-03")]
     pub birth_date: String,
     pub hidden: bool,
     pub share_study: bool,
+    #[schema(required)]
     pub time_setting: Option<PlanView>,
 }
 

@@ -5,6 +5,7 @@
 use entity::{AccountId, account};
 use sea_orm::{ColumnTrait, sea_query::IntoCondition};
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{profile::Circle, store};
 use crate::{
@@ -26,6 +27,25 @@ use crate::{
 
 /// No name is longer, in any order.
 const KEYWORD: usize = 254;
+
+/// What the query may say.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `Search` reads")]
+pub struct SearchQuery {
+    /// Part of a name, in either order, or a whole e-mail.
+    #[param(max_length = 254, example = "수미")]
+    kw: Option<String>,
+    /// `point` is a board.
+    #[param(pattern = "^(id|name|point)$", default = "id")]
+    order_by: Option<String>,
+    /// Which points count, on a board.
+    #[param(pattern = "^(day|week|month|all)$", default = "all")]
+    period: Option<String>,
+    /// Who is on the board.
+    #[param(pattern = "^(everyone|friends|room)$", default = "everyone")]
+    scope: Option<String>,
+}
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +108,7 @@ fn invalid(field: &'static str, choices: &str) -> Error {
 }
 
 /// One row of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct RowView {
     #[serde(flatten)]
@@ -96,17 +116,21 @@ pub struct RowView {
     pub point: i64,
     /// Only on a board; nobody hidden has one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rank: Option<u64>,
 }
 
 /// What stands beside the rows of a board.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct BoardView {
     /// The window's beginning, which belongs to it; null for all time.
+    #[schema(required, format = DateTime)]
     pub from: Option<String>,
     /// The window's end, which doesn't.
+    #[schema(required, format = DateTime)]
     pub to: Option<String>,
+    #[schema(example = "Asia/Seoul")]
     pub zone: String,
     pub me: RowView,
     /// The nearest with points, best first.
@@ -114,7 +138,7 @@ pub struct BoardView {
 }
 
 /// Who stands next to the caller.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct NeighboursView {
     pub above: Vec<RowView>,
@@ -122,7 +146,7 @@ pub struct NeighboursView {
 }
 
 /// The siblings of a list: a board's, or none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BesideView {
     #[serde(flatten)]
     board: Option<BoardView>,

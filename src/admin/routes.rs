@@ -1,12 +1,10 @@
 //! The REST door of operators: who is connected here, and sending them away.
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    routing::{delete, get, post},
-};
+use axum::extract::{Path, State};
 use entity::AccountId;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     accounts,
@@ -19,15 +17,15 @@ use crate::{
 };
 
 /// Paths of this door.
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/admin/instances", get(instances))
-        .route("/admin/instances/{id}/drain", post(drain))
-        .route("/admin/users/{id}/connections", get(connections).delete(disconnect))
-        .route("/admin/users/{id}/sessions", delete(end_sessions))
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(instances))
+        .routes(routes!(drain))
+        .routes(routes!(connections, disconnect))
+        .routes(routes!(end_sessions))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct InstanceView {
     id: String,
     version: String,
@@ -43,18 +41,30 @@ impl From<InstanceInfo> for InstanceView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ConnectionView {
     instance: String,
     #[serde(flatten)]
     connection: ConnectionInfo,
 }
 
+/// All instances.
+#[utoipa::path(
+    get, path = "/admin/instances", tag = "operators", responses((status = 200, body = [InstanceView])),
+    extensions(("x-errors" = json!("staff_only"))),
+)]
 async fn instances(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<InstanceView>>> {
     caller.require_staff()?;
     Ok(Answer::new(app.hub.broker().instances().await?.into_iter().map(InstanceView::from).collect()))
 }
 
+/// Takes nobody in and sends everybody away, and goes on answering.
+#[utoipa::path(
+    post, path = "/admin/instances/{id}/drain", tag = "operators",
+    params(("id" = String, Path, description = "Which instance")),
+    responses((status = 200, body = InstanceView)),
+    extensions(("x-errors" = json!("staff_only not_found"))),
+)]
 async fn drain(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Answer<InstanceView>> {
     caller.require_staff()?;
     let broker = app.hub.broker();
@@ -65,6 +75,12 @@ async fn drain(State(app): State<App>, caller: Caller, Path(id): Path<String>) -
     Ok(Answer::new(InstanceView { draining: true, ..found.into() }))
 }
 
+/// A user's sockets, wherever they are.
+#[utoipa::path(
+    get, path = "/admin/users/{id}/connections", tag = "operators", params(("id" = i64, Path, description = "Whose", minimum = 1, example = 7)),
+    responses((status = 200, body = [ConnectionView])),
+    extensions(("x-errors" = json!("staff_only account_not_found"))),
+)]
 async fn connections(
     State(app): State<App>,
     caller: Caller,
@@ -80,6 +96,12 @@ async fn views(app: &App, user: AccountId) -> Result<Answer<Vec<ConnectionView>>
     Ok(Answer::new(found.map(|(instance, connection)| ConnectionView { instance, connection }).collect()))
 }
 
+/// Sends a user's sockets away, to come back.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}/connections", tag = "operators", params(("id" = i64, Path, description = "Whose", minimum = 1, example = 7)),
+    responses((status = 200, body = [ConnectionView])),
+    extensions(("x-errors" = json!("staff_only account_not_found"))),
+)]
 async fn disconnect(
     State(app): State<App>,
     caller: Caller,
@@ -93,6 +115,11 @@ async fn disconnect(
     Ok(views)
 }
 
+/// Signs a user out everywhere.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}/sessions", tag = "operators", params(("id" = i64, Path, description = "Whose", minimum = 1, example = 7)), responses((status = 200)),
+    extensions(("x-errors" = json!("staff_only account_not_found"))),
+)]
 async fn end_sessions(State(app): State<App>, caller: Caller, PathId(user): PathId<AccountId>) -> Result<Answer<()>> {
     caller.require_staff()?;
     tracing::info!(by = %caller.account, %user, "an operator ends sessions");

@@ -2,6 +2,8 @@
 
 mod backup;
 mod config;
+mod demo;
+mod document;
 mod healthcheck;
 mod keys;
 mod ledger;
@@ -10,6 +12,7 @@ mod migrate;
 mod seed;
 mod serve;
 mod user;
+mod ws_check;
 
 use std::{io::Write, process::ExitCode};
 
@@ -49,6 +52,14 @@ enum Command {
     User(user::Command),
     /// Put a server under load and verify what it does meanwhile
     Loadtest(loadtest::Loadtest),
+    /// Print the document of the REST door (OpenAPI 3.1)
+    Openapi,
+    /// Print the document of the socket (AsyncAPI 3.0)
+    Asyncapi,
+    /// Try the protocol's promises on a running server
+    WsCheck(ws_check::WsCheck),
+    /// Serve with a few people who come, study and leave
+    Demo(demo::Demo),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -74,6 +85,7 @@ fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
 fn try_run(cli: Cli) -> anyhow::Result<()> {
     let config = Config::load(&cli.flags, std::env::vars())?;
     let _telling = crate::telemetry::init(&config.log)?;
+    let keeps_data = cli.flags.data.is_some();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command.unwrap_or(Command::Serve) {
@@ -85,6 +97,10 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::User(command) => user::run(command, config).await,
             Command::Loadtest(command) => loadtest::run(command),
+            Command::WsCheck(command) => ws_check::run(command).await,
+            Command::Demo(command) => demo::run(command, config, keeps_data).await,
+            Command::Openapi => document::openapi(),
+            Command::Asyncapi => document::asyncapi(),
             Command::Config(command) => config::run(command, &config),
         }
     })

@@ -4,16 +4,18 @@
 //! Handlers return an [`Error`]; it travels in the response's extensions until the outermost layer, which knows the
 //! caller's language and the request's id, spells it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
-    error::{Error, ErrorCode, Refusal},
+    error::{Error, ErrorCode, FieldErrorView, Refusal},
     locale::Locale,
 };
 
@@ -50,7 +52,9 @@ pub fn spell(response: Response, locale: Locale, request_id: &str) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));
     add_headers(headers, &refusal);
-    Response::from_parts(parts, problem(&refusal, locale, request_id).to_string().into())
+    // Texts and numbers always encode.
+    let body = serde_json::to_vec(&problem(&refusal, locale, request_id)).unwrap_or_default();
+    Response::from_parts(parts, body.into())
 }
 
 fn add_headers(headers: &mut HeaderMap, refusal: &Refusal) {
@@ -69,39 +73,74 @@ fn add_headers(headers: &mut HeaderMap, refusal: &Refusal) {
     }
 }
 
-fn problem(refusal: &Refusal, locale: Locale, request_id: &str) -> Value {
-    let detail = refusal.code.sentence(locale, &refusal.params);
-    let mut body = Map::new();
-    body.insert("type".into(), json!(format!("/docs/errors#{}", refusal.code.as_str())));
-    body.insert("title".into(), json!(title(refusal.status)));
-    body.insert("status".into(), json!("FAIL"));
-    body.insert("status_code".into(), json!(refusal.status));
-    body.insert("code".into(), json!(refusal.code.as_str()));
-    body.insert("detail".into(), json!(detail));
-    body.insert("error_msg".into(), json!(detail));
-    body.insert("request_id".into(), json!(request_id));
-    if !refusal.params.is_empty() {
-        body.insert("params".into(), json!(refusal.params));
-    }
-    body.insert("errors".into(), refusal.fields.iter().map(|field| field.view(locale)).collect());
-    for field in &refusal.fields {
-        let sentence = field.code.sentence(locale, &field.params);
-        // A field can't take the place of a member that every failure has.
-        if let Some(sentences) = body.entry(field.field).or_insert_with(|| json!([])).as_array_mut()
-            && field.field != "errors"
-        {
-            sentences.push(json!(sentence));
-        }
-    }
-    Value::Object(body)
+/// A failure as it is written. Fields that were refused stand beside, each with its sentences, as the clients of the
+/// original API read them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemView {
+    /// Where the code is described.
+    #[schema(example = "/docs/errors#required")]
+    r#type: String,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
+    title: &'static str,
+    /// Always `FAIL`.
+    #[schema(pattern = "^FAIL$", example = "FAIL")]
+    status: &'static str,
+    #[schema(minimum = 400, maximum = 599)]
+    status_code: u16,
+    /// For programs.
+    code: ErrorCode,
+    /// For people, in the answer's language.
+    detail: String,
+    /// The same again.
+    error_msg: String,
+    /// The answer's `X-Request-Id`.
+    request_id: String,
+    /// What fills the sentence.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    params: Map<String, Value>,
+    errors: Vec<FieldErrorView>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    fields: BTreeMap<&'static str, Vec<String>>,
 }
 
-fn title(status: u16) -> &'static str {
+/// A field can't take the place of a member that every failure has.
+const MEMBERS: [&str; 10] =
+    ["type", "title", "status", "status_code", "code", "detail", "error_msg", "request_id", "params", "errors"];
+
+pub(super) fn problem(refusal: &Refusal, locale: Locale, request_id: &str) -> ProblemView {
+    let detail = refusal.code.sentence(locale, &refusal.params);
+    let mut fields = BTreeMap::<_, Vec<_>>::new();
+    for field in refusal.fields.iter().filter(|field| !MEMBERS.contains(&field.field)) {
+        fields.entry(field.field).or_default().push(field.code.sentence(locale, &field.params));
+    }
+    ProblemView {
+        r#type: format!("/docs/errors#{}", refusal.code.as_str()),
+        title: title(refusal.status),
+        status: "FAIL",
+        status_code: refusal.status,
+        code: refusal.code,
+        error_msg: detail.clone(),
+        detail,
+        request_id: request_id.to_owned(),
+        params: refusal.params.clone(),
+        errors: refusal.fields.iter().map(|field| field.view(locale)).collect(),
+        fields,
+    }
+}
+
+/// A status in words.
+pub(super) fn title(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::error::FieldError;
 
@@ -112,7 +151,7 @@ mod tests {
             FieldError::new("email", ErrorCode::TooLong).with("max", 254),
         ]);
         let Error::Refused(refusal) = error else { panic!() };
-        let body = problem(&refusal, Locale::En, "r-1");
+        let body = serde_json::to_value(problem(&refusal, Locale::En, "r-1")).unwrap();
         assert_eq!(body["status"], "FAIL");
         assert_eq!(body["status_code"], 400);
         assert_eq!(body["code"], "invalid_input");

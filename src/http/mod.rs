@@ -7,6 +7,7 @@ pub mod accept;
 pub mod answer;
 pub mod body;
 pub mod context;
+pub mod document;
 pub mod failure;
 pub mod measure;
 pub mod page;

@@ -7,6 +7,7 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, ErrorCode, FieldError, Result};
 
@@ -15,6 +16,19 @@ const MAX: u64 = 100;
 
 /// The last page that can be asked for: databases count rows in 63 bits.
 const LAST: u64 = i64::MAX as u64 / MAX;
+
+/// What every list takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `Paging` reads")]
+pub struct PageQuery {
+    /// Which page.
+    #[param(rename = "_page", minimum = 1, maximum = 92233720368547758_u64, default = 1)]
+    page: Option<u64>,
+    /// Rows of a page: 6 for rooms and 20 elsewhere, unless it is said.
+    #[param(rename = "_limit", minimum = 1, maximum = 100)]
+    limit: Option<u64>,
+}
 
 /// The query of a list.
 #[derive(Debug)]
@@ -93,7 +107,7 @@ pub struct Paged<T, B = ()> {
 }
 
 /// `"page"` beside the data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PageView {
     number: u64,
     size: u64,

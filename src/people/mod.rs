@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, account};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     config::EmailDisplay,
@@ -22,15 +23,24 @@ use crate::{
 pub use names::{full_name, masked, search_name};
 
 /// A person as REST lists them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct PublicView {
+    #[schema(example = 7)]
     pub id: i64,
+    #[schema(example = "김")]
     pub last_name: String,
+    #[schema(example = "수미")]
     pub first_name: String,
+    #[schema(example = "김수미")]
     pub name: String,
+    /// Whole for oneself and friends; for others as the operator says.
+    #[schema(required, example = "s***i@e***.com")]
     pub email: Option<String>,
+    #[schema(required)]
     pub image: Option<String>,
+    /// 1 idle, 2 studying, 3 break, 4 paused.
+    #[schema(minimum = 1, maximum = 4)]
     pub current_state: u8,
 }
 

@@ -10,6 +10,7 @@ mod store;
 
 use entity::{AccountId, product_key};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
@@ -36,13 +37,16 @@ pub enum KeyState {
 }
 
 /// A key as the operator sees it: never the key itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct KeyView {
     pub id: i64,
     pub in_use: bool,
+    #[schema(required)]
     pub account: Option<i64>,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(required, format = DateTime)]
     pub registered_at: Option<String>,
 }
 

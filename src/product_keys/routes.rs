@@ -5,19 +5,23 @@
 use std::convert::Infallible;
 
 use axum::{
-    Router,
     extract::{FromRequestParts, Path, State},
     http::request::Parts,
     routing::{get, post},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{KeyState, KeyView, ProductKey};
 use crate::{
     app::App,
     auth::Caller,
     error::{ErrorCode, Result},
-    http::{Answer, Body, Context, Paging, context, page::Paged},
+    http::{
+        Answer, Body, Context, Paging, context,
+        page::{PageQuery, Paged},
+    },
     locale::Locale,
 };
 
@@ -28,13 +32,13 @@ const PAGE: u64 = 20;
 const MOST: i64 = 1000;
 
 /// Paths of this feature.
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/certification/{key}", get(certify))
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(certify))
         .route("/accounts/certification/{key}", get(certify))
-        .route("/registration/{key}", post(register))
+        .routes(routes!(register))
         .route("/accounts/registration/{key}", post(register))
-        .route("/accounts/productkey", get(list).post(generate).delete(revoke))
+        .routes(routes!(list, generate, revoke))
 }
 
 /// The key that ends the path. One that is none is nothing to explain: it is unknown like any other.
@@ -49,12 +53,23 @@ impl<S: Send + Sync> FromRequestParts<S> for PathKey {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct CertificationView {
+    /// Whether the key can be registered.
     success: bool,
+    /// For a person.
     msg: &'static str,
 }
 
+/// Whether a key can be registered.
+#[utoipa::path(
+    get, path = "/certification/{key}", tag = "product keys", security(()), params(("key" = String, Path, description = "The key on the device", example = "KPRW-7M2X-QH4T-9B3Z")),
+    responses((status = 200, description = "Free, in use, or unknown", body = CertificationView)),
+    extensions(
+        ("x-also" = json!("/accounts/certification/{key}")),
+        ("x-errors" = json!("too_many_requests")),
+    ),
+)]
 async fn certify(State(app): State<App>, context: Context, PathKey(key): PathKey) -> Result<Answer<CertificationView>> {
     let rate = app.config.limits.certification_per_address;
     app.throttle.count(context.peer, "certification", context::network(context.peer), rate).await?;
@@ -76,11 +91,20 @@ fn sentence(state: KeyState, locale: Locale) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RegistrationView {
     registered: bool,
 }
 
+/// Registers a key; the one that was held before is free again.
+#[utoipa::path(
+    post, path = "/registration/{key}", tag = "product keys", params(("key" = String, Path, description = "The key on the device", example = "KPRW-7M2X-QH4T-9B3Z")),
+    responses((status = 200, body = RegistrationView)),
+    extensions(
+        ("x-also" = json!("/accounts/registration/{key}")),
+        ("x-errors" = json!("key_in_use key_not_found account_not_found")),
+    ),
+)]
 async fn register(
     State(app): State<App>,
     caller: Caller,
@@ -95,6 +119,12 @@ async fn register(
     Ok(Answer::with_msg(RegistrationView { registered: true }, msg))
 }
 
+/// Every key, without its value.
+#[utoipa::path(
+    get, path = "/accounts/productkey", tag = "operators", params(PageQuery),
+    responses((status = 200, body = [KeyView])),
+    extensions(("x-errors" = json!("staff_only"))),
+)]
 async fn list(State(app): State<App>, caller: Caller, paging: Paging) -> Result<Paged<KeyView>> {
     caller.require_staff()?;
     let page = paging.page(PAGE)?;
@@ -102,12 +132,34 @@ async fn list(State(app): State<App>, caller: Caller, paging: Paging) -> Result<
     Ok(page.with(keys, total))
 }
 
+/// How many.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `generate` reads")]
+struct GenerateBody {
+    #[schema(minimum = 1, maximum = 1000)]
+    count: i64,
+}
+
+/// Which.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `revoke` reads")]
+struct RevokeBody {
+    #[schema(example = "KPRW-7M2X-QH4T-9B3Z")]
+    key: String,
+}
+
 /// The one answer that holds keys; the outermost layer forbids to store it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct GeneratedView {
     keys: Vec<String>,
 }
 
+/// Makes keys. Nobody sees them again.
+#[utoipa::path(
+    post, path = "/accounts/productkey", tag = "operators", request_body = GenerateBody,
+    responses((status = 200, body = GeneratedView)),
+    extensions(("x-errors" = json!("staff_only required out_of_range"))),
+)]
 async fn generate(State(app): State<App>, caller: Caller, body: Body) -> Result<Answer<GeneratedView>> {
     caller.require_staff()?;
     let mut fields = body.fields();
@@ -117,6 +169,12 @@ async fn generate(State(app): State<App>, caller: Caller, body: Body) -> Result<
     Ok(Answer::new(GeneratedView { keys: keys.iter().map(|key| key.expose().to_owned()).collect() }))
 }
 
+/// Removes a key for good, whoever holds it.
+#[utoipa::path(
+    delete, path = "/accounts/productkey", tag = "operators", request_body = RevokeBody,
+    responses((status = 200, description = "As it was", body = KeyView)),
+    extensions(("x-errors" = json!("staff_only required key_not_found"))),
+)]
 async fn revoke(State(app): State<App>, caller: Caller, body: Body) -> Result<Answer<KeyView>> {
     caller.require_staff()?;
     let mut fields = body.fields();

@@ -1,9 +1,11 @@
 //! The REST door of rooms.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use entity::{AccountId, RoomId};
 use serde::Serialize;
 use std::collections::HashSet;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Detail, NewRoom};
 use crate::{
@@ -12,7 +14,10 @@ use crate::{
     clock::rfc3339,
     error::{Error, ErrorCode, FieldError, Result},
     friends,
-    http::{Answer, Body, Context, Paging, PathId, body, page::Paged},
+    http::{
+        Answer, Body, Context, Paging, PathId, body,
+        page::{PageQuery, Paged},
+    },
     people::{self, Closeness, PublicView},
     realtime::protocol::events::CountView,
     runs::row::RunRow,
@@ -22,35 +27,61 @@ use crate::{
 const NAME: usize = 100;
 
 /// Paths of this feature.
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/rooms", get(list).post(create))
-        .route("/rooms/check", get(check))
-        .route("/rooms/{id}", get(show).post(toggle).delete(leave))
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(check)).routes(routes!(show, toggle, leave))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `create` reads")]
+struct NewRoomBody {
+    #[schema(min_length = 1, max_length = 100, example = "새벽반")]
+    name: String,
+    #[schema(max_length = 300, example = "Six to eight, every day")]
+    description: Option<String>,
+    /// Without one, or with an empty one, everybody may enter.
+    #[schema(max_length = 128)]
+    password: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `toggle` reads")]
+struct ToggleSeatBody {
+    /// `enter` or `leave`; without it, whichever is not the case yet.
+    #[schema(pattern = "^(enter|leave|)$", example = "enter")]
+    action: Option<String>,
+    /// Where the room has one.
+    #[schema(max_length = 128)]
+    password: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 struct RoomRow {
+    #[schema(example = 42)]
     id: i64,
+    #[schema(example = "새벽반")]
     name: String,
     description: String,
     has_password: bool,
     member_num: u64,
     online_num: u64,
+    #[schema(format = DateTime)]
     created_at: String,
     /// Left out where the caller may not know.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     members: Option<Vec<MemberRow>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct MemberRow {
     #[serde(flatten)]
     person: PublicView,
     online: bool,
     /// Online since, or offline since; null before the first visit.
+    #[schema(required, format = DateTime)]
     since: Option<String>,
     /// The running timer, with its anchor and next boundaries.
+    #[schema(required)]
     timer: Option<RunRow>,
 }
 
@@ -69,6 +100,13 @@ impl RoomRow {
     }
 }
 
+/// Rooms, the newest first.
+#[utoipa::path(
+    get, path = "/rooms", tag = "rooms",
+    params(PageQuery, ("keyword" = Option<String>, Query, description = "Part of the name", max_length = 100, example = "새벽")),
+    responses((status = 200, body = [RoomRow])),
+    extensions(("x-errors" = json!("too_long invalid_characters"))),
+)]
 async fn list(State(app): State<App>, _: Caller, paging: Paging) -> Result<Paged<RoomRow>> {
     let keyword = paging.parameter("keyword").map(body::visible);
     if let Some(keyword) = &keyword {
@@ -81,6 +119,12 @@ async fn list(State(app): State<App>, _: Caller, paging: Paging) -> Result<Paged
     Ok(page.with(rooms.into_iter().map(row).collect(), total))
 }
 
+/// Makes a room and sits down in it.
+#[utoipa::path(
+    post, path = "/rooms", tag = "rooms", request_body = NewRoomBody,
+    responses((status = 200, description = "The room, with its members", body = RoomRow)),
+    extensions(("x-errors" = json!("required too_long invalid_characters 400:already_in_room overloaded"))),
+)]
 async fn create(State(app): State<App>, caller: Caller, body: Body) -> Result<Answer<RoomRow>> {
     let mut fields = body.fields();
     let new = NewRoom {
@@ -102,6 +146,12 @@ fn password(fields: &mut crate::http::Fields) -> Option<String> {
     Some(password)
 }
 
+/// A room. Who sits behind a password is shown to members only.
+#[utoipa::path(
+    get, path = "/rooms/{id}", tag = "rooms", params(("id" = i64, Path, description = "Which room", minimum = 1, example = 42)),
+    responses((status = 200, body = RoomRow)),
+    extensions(("x-errors" = json!("room_not_found"))),
+)]
 async fn show(State(app): State<App>, caller: Caller, PathId(room): PathId<RoomId>) -> Result<Answer<RoomRow>> {
     let detail = super::detail(&app, room).await?;
     if detail.room.closed_at.is_some() {
@@ -110,13 +160,21 @@ async fn show(State(app): State<App>, caller: Caller, PathId(room): PathId<RoomI
     answer(&app, caller.account, detail).await
 }
 
+/// The room in which one sits, or null.
+#[utoipa::path(get, path = "/rooms/check", tag = "rooms", responses((status = 200, body = Option<RoomRow>)))]
 async fn check(State(app): State<App>, caller: Caller) -> Result<Answer<Option<RoomRow>>> {
     let Some(room) = super::current(&*app.db, caller.account).await? else { return Ok(Answer::new(None)) };
     let detail = super::detail(&app, room).await?;
     Ok(Answer::new(Some(view(&app, caller.account, detail, true).await?)))
 }
 
-/// Enter, leave, or whichever of both is not the case yet.
+/// Enters or leaves, whichever is not the case yet.
+#[utoipa::path(
+    post, path = "/rooms/{id}", tag = "rooms", params(("id" = i64, Path, description = "Which room", minimum = 1, example = 42)), request_body = ToggleSeatBody,
+    responses((status = 200, description = "The room, with its members", body = RoomRow)),
+    extensions(("x-errors" = json!("room_not_found wrong_password already_in_room room_full not_a_member too_long \
+        invalid_choice too_many_requests overloaded"))),
+)]
 async fn toggle(
     State(app): State<App>,
     caller: Caller,
@@ -146,6 +204,12 @@ async fn toggle(
     show_to(&app, caller.account, room).await
 }
 
+/// Leaves. Whoever was last closes the room.
+#[utoipa::path(
+    delete, path = "/rooms/{id}", tag = "rooms", params(("id" = i64, Path, description = "Which room", minimum = 1, example = 42)),
+    responses((status = 200, description = "The room as it is now", body = RoomRow)),
+    extensions(("x-errors" = json!("room_not_found not_a_member"))),
+)]
 async fn leave(State(app): State<App>, caller: Caller, PathId(room): PathId<RoomId>) -> Result<Answer<RoomRow>> {
     super::leave(&app, caller.account, Some(room)).await?;
     // Whoever sat there a moment ago may see who still does.

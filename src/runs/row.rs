@@ -2,6 +2,7 @@
 
 use entity::Millis;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     clock::rfc3339,
@@ -9,32 +10,42 @@ use crate::{
 };
 
 /// A timer: its anchor, where it stands at `server_time`, and what comes next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are RunView's")]
 pub struct RunRow {
     pub id: i64,
     pub total_time: i32,
     pub work_time: i32,
     pub break_time: i32,
+    #[schema(format = DateTime)]
     pub started_at: String,
     pub state: &'static str,
+    /// `work` or `break`; null once ended.
+    #[schema(required)]
     pub phase: Option<&'static str>,
+    #[schema(required)]
     pub index: Option<i64>,
     pub elapsed_ms: i64,
+    #[schema(required, format = DateTime)]
     pub paused_at: Option<String>,
+    #[schema(required, format = DateTime)]
     pub ends_at: Option<String>,
+    #[schema(required, format = DateTime)]
     pub completes_at: Option<String>,
     pub next: Vec<BoundaryRow>,
+    #[schema(required, format = DateTime)]
     pub ended_at: Option<String>,
+    #[schema(format = DateTime)]
     pub server_time: String,
 }
 
 /// The beginning of a phase to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are BoundaryView's")]
 pub struct BoundaryRow {
     pub index: i64,
     pub phase: &'static str,
+    #[schema(format = DateTime)]
     pub at: String,
 }
 

@@ -24,6 +24,7 @@ use entity::{AccountId, Millis, RunId, account, segment};
 use jiff::tz::TimeZone;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
@@ -46,7 +47,7 @@ use totals::{Scores, Window, capped};
 const CORRECTABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Points of each period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct PointsView {
     pub day: i64,

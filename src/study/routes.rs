@@ -1,14 +1,11 @@
 //! The REST door of the ledger and of what it comes to.
 
-use axum::{
-    Router,
-    extract::State,
-    response::IntoResponse,
-    routing::{get, post},
-};
+use axum::{extract::State, response::IntoResponse};
 use entity::{AccountId, RunId, segment};
 use jiff::{ToSpan, civil::Date};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ledger::MINUTE,
@@ -20,7 +17,7 @@ use crate::{
     auth::Caller,
     clock::rfc3339,
     error::{Error, ErrorCode, FieldError, Result},
-    http::{Answer, Body, Paging, PathId},
+    http::{Answer, Body, Paging, PathId, page::PageQuery},
 };
 
 /// Rows of a page of the ledger, unless the caller says otherwise.
@@ -30,52 +27,72 @@ const PAGE: u64 = 20;
 const DAYS: i64 = 366;
 
 /// Paths of this feature.
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/accounts/ledger", get(ledger))
-        .route("/accounts/ledger/correct", post(correct))
-        .route("/accounts/{id}/study", get(study))
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(ledger)).routes(routes!(correct)).routes(routes!(study))
 }
 
-#[derive(Serialize)]
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `correct` reads")]
+struct CorrectBody {
+    #[schema(minimum = 1)]
+    run: i64,
+    /// RFC 3339, or milliseconds since 1970; without it, all of the run is taken off.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
 struct SegmentView {
     id: i64,
     run: i64,
+    #[schema(required)]
     room: Option<i64>,
     phase: i64,
+    /// `work` or `break`.
     kind: &'static str,
+    /// `timer`, or `correction`, which takes off.
     source: &'static str,
+    #[schema(format = DateTime)]
     from: String,
+    #[schema(format = DateTime)]
     to: String,
+    /// Of the board's zone.
+    #[schema(format = Date)]
     day: String,
     points: i32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RemainingView {
     run: i64,
     minutes: i64,
     points: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DayView {
+    #[schema(format = Date)]
     day: String,
     minutes: i64,
     points: i32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StreakView {
     current: u32,
     longest: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StudyView {
+    #[schema(format = Date)]
     from: String,
+    #[schema(format = Date)]
     to: String,
+    /// Those with work.
     days: Vec<DayView>,
+    /// Minutes by hour of the day.
+    #[schema(min_items = 24, max_items = 24)]
     hours: Vec<i64>,
     streak: StreakView,
     zone: String,
@@ -100,12 +117,23 @@ fn segment_view(segment: &segment::Model) -> SegmentView {
     }
 }
 
+/// Every stretch that was studied, the newest first: what each point comes from.
+#[utoipa::path(
+    get, path = "/accounts/ledger", tag = "study", params(PageQuery),
+    responses((status = 200, body = [SegmentView])),
+)]
 async fn ledger(State(app): State<App>, caller: Caller, query: Paging) -> Result<impl IntoResponse> {
     let page = query.page(PAGE)?;
     let (segments, total) = super::page(&app, caller.account, &page).await?;
     Ok(page.with(segments.iter().map(segment_view).collect(), total))
 }
 
+/// Takes a run off, or what came after `until`, within a day of its end.
+#[utoipa::path(
+    post, path = "/accounts/ledger/correct", tag = "study", request_body = CorrectBody,
+    responses((status = 200, description = "What is left of the run", body = RemainingView)),
+    extensions(("x-errors" = json!("required out_of_range run_not_found too_late account_not_found"))),
+)]
 async fn correct(State(app): State<App>, caller: Caller, body: Body) -> Result<Answer<RemainingView>> {
     let mut fields = body.fields();
     let run = RunId(fields.required_int("run", 1, i64::MAX));
@@ -118,6 +146,17 @@ async fn correct(State(app): State<App>, caller: Caller, body: Body) -> Result<A
     Ok(Answer::new(RemainingView { run: run.0, minutes: left.work_ms / MINUTE, points: left.points }))
 }
 
+/// Days, hours of the day and streaks: one's own, or a friend's who shares them.
+#[utoipa::path(
+    get, path = "/accounts/{id}/study", tag = "study",
+    params(
+        ("id" = i64, Path, description = "Whose", minimum = 1, example = 7),
+        ("from" = Option<String>, Query, description = "The first day; a year before the last, unless it is said", format = Date),
+        ("to" = Option<String>, Query, description = "The last day; today, unless it is said", format = Date),
+    ),
+    responses((status = 200, body = StudyView)),
+    extensions(("x-errors" = json!("account_not_found not_yourself invalid_date out_of_range"))),
+)]
 async fn study(
     State(app): State<App>,
     caller: Caller,

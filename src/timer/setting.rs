@@ -6,6 +6,7 @@
 use entity::AccountId;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::store;
 use crate::{
@@ -17,11 +18,14 @@ use crate::{
 };
 
 /// A time setting in minutes, as the wire has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields' names are the wire's; rest.md describes them")]
 pub struct PlanView {
+    #[schema(minimum = 0, maximum = 1440, example = 120)]
     pub total_time: i32,
+    #[schema(minimum = 0, maximum = 480, example = 25)]
     pub work_time: i32,
+    #[schema(minimum = 0, maximum = 480, example = 5)]
     pub break_time: i32,
 }
 

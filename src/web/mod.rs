@@ -5,6 +5,8 @@
 //!
 //! A build for development answers with the files of the source folder as they are, so that a change shows without one.
 
+mod docs;
+
 use std::{
     borrow::Cow,
     fs,
@@ -38,10 +40,16 @@ pub fn router() -> Router<App> {
         .route("/", get(async |headers: HeaderMap| file("index.html", &headers)))
         .route("/assets/{*path}", get(async |Path(path): Path<String>, headers: HeaderMap| file(&path, &headers)))
         .route("/favicon.ico", get(async |headers: HeaderMap| file("favicon.svg", &headers)))
+        .merge(docs::router())
 }
 
 fn file(path: &str, headers: &HeaderMap) -> Result<Response, Error> {
     let contents = contents(path).ok_or(ErrorCode::NotFound)?;
+    Ok(page(path, contents, headers))
+}
+
+/// What lies at `path`, unless the caller has it already.
+fn page(path: &str, contents: Cow<'static, [u8]>, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", secret::fingerprint(&contents));
     let always = [
         (header::CONTENT_SECURITY_POLICY, CSP),
@@ -50,9 +58,9 @@ fn file(path: &str, headers: &HeaderMap) -> Result<Response, Error> {
         (header::ETAG, &tag),
     ];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, always).into_response());
+        return (StatusCode::NOT_MODIFIED, always).into_response();
     }
-    Ok((always, contents).into_response())
+    (always, contents).into_response()
 }
 
 fn contents(path: &str) -> Option<Cow<'static, [u8]>> {
@@ -70,6 +78,7 @@ fn media_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map(|(_, ending)| ending) {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",

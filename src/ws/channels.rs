@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use entity::RoomId;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{connection::Connection, picture};
 use crate::{
@@ -21,11 +22,12 @@ use crate::{
 };
 
 /// A channel's line in `hello` and in the answer to `sync`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChannelView {
     #[serde(flatten)]
     pub(super) place: Place,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) recovered: Option<bool>,
 }
 
@@ -39,24 +41,27 @@ impl From<Place> for ChannelView {
 pub(super) type Channels = BTreeMap<Channel, ChannelView>;
 
 /// The whole state of a channel and the place it stands at.
-#[derive(Serialize)]
-struct Snapshot<T> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Snapshot<T> {
     #[serde(flatten)]
     place: Place,
     #[serde(flatten)]
     state: T,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RoomState {
+    /// Null for whoever doesn't sit there any more.
+    #[schema(required)]
     pub(super) room: Option<RoomView>,
 }
 
 /// Missed events in order, and the place where they end.
 type Missed = (Vec<Arc<Delivery>>, Place);
 
-#[derive(Serialize)]
-struct Synced<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Synced<'a> {
+    #[schema(value_type = BTreeMap<Channel, ChannelView>)]
     channels: &'a Channels,
 }
 

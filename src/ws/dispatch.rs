@@ -2,8 +2,12 @@
 
 use entity::{AccountId, RoomId, RunId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{channels::Channels, connection::Connection};
+use super::{
+    channels::{ChannelView, Channels},
+    connection::Connection,
+};
 use crate::{
     error::{Error, ErrorCode, FieldError, Result},
     friends::{self, relation::Action, routes::StatusView},
@@ -26,47 +30,52 @@ use crate::{
 /// Characters of a cheer and of a goal.
 const LONGEST_TEXT: usize = 200;
 
-#[derive(Serialize)]
-struct Entered {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Entered {
     room: RoomView,
+    #[schema(value_type = BTreeMap<Channel, ChannelView>)]
     channels: Channels,
 }
 
-#[derive(Serialize)]
-struct Left {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Left {
     room: i64,
 }
 
-#[derive(Serialize)]
-struct Refreshed {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Refreshed {
     token_expires_at: i64,
 }
 
-#[derive(Serialize)]
-struct Goal {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Goal {
+    #[schema(required)]
     text: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Said {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Said {
+    /// Its place; null if nobody listened.
+    #[schema(required)]
     off: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Timed {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timed {
     user_state: u8,
     time: i64,
     run: RunView,
 }
 
-#[derive(Serialize)]
-struct Nothing {}
+#[derive(Serialize, ToSchema)]
+pub(super) struct Nothing {}
 
-#[derive(Serialize)]
-struct Whoami {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Whoami {
     user: people::PublicView,
     session: i64,
     instance: String,
+    #[schema(required)]
     room: Option<i64>,
     server_time: i64,
     token_expires_at: i64,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     authenticate::Known,
@@ -26,25 +27,30 @@ use crate::{
     rooms, timer,
 };
 
-#[derive(Serialize)]
-struct Hello<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Hello<'a> {
     session: i64,
     instance: &'a str,
     server_time: i64,
+    #[schema(value_type = u64)]
     heartbeat_ms: u128,
     token_expires_at: i64,
     max_frame: usize,
     user: PublicView,
+    #[schema(required)]
     run: Option<RunView>,
     friends: Vec<FriendView>,
     requests: Vec<RequestView>,
+    /// With its members, or its id alone where the missed events follow.
+    #[schema(required)]
     room: Option<HelloRoom>,
+    #[schema(value_type = BTreeMap<Channel, ChannelView>)]
     channels: Channels,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum HelloRoom {
+pub(super) enum HelloRoom {
     Whole(RoomView),
     Recovered { id: i64 },
 }

@@ -2,6 +2,7 @@
 
 use entity::RoomId;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::connection::Connection;
 use crate::{
@@ -14,8 +15,8 @@ use crate::{
 const MOST_WATCHED: usize = 100;
 
 /// Counts, in `room.counts` and in the answer to `room.watch`.
-#[derive(Serialize)]
-struct CountsView {
+#[derive(Serialize, ToSchema)]
+pub(super) struct CountsView {
     rooms: Vec<CountView>,
 }
 

@@ -7,6 +7,7 @@ mod authenticate;
 mod channels;
 mod connection;
 mod dispatch;
+pub mod document;
 pub mod drain;
 mod hello;
 mod inbox;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use entity::{AccountId, Millis, RoomId};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::{App, Picture},
@@ -29,11 +30,12 @@ use crate::{
 const TRIES: usize = 3;
 
 /// What a user's own channel tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct UserView {
     pub(super) friends: Vec<FriendView>,
     pub(super) requests: Vec<RequestView>,
     /// One's own timer.
+    #[schema(required)]
     pub(super) run: Option<RunView>,
     /// What one does; `run` says it to the client.
     #[serde(skip)]

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use axum::{
-    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{any, post},
+    routing::any,
 };
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authenticate::{self, Opening, Proof},
@@ -29,17 +30,19 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Paths of the socket door.
-pub fn router() -> Router<App> {
-    Router::new().route("/ws", any(upgrade)).route("/ws/ticket", post(ticket))
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().route("/ws", any(upgrade)).routes(routes!(ticket))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TicketView {
     ticket: String,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
 /// A ticket: single use, short-lived, fit for a place where a token would be written down.
+#[utoipa::path(post, path = "/ws/ticket", tag = "socket", responses((status = 200, body = TicketView)))]
 async fn ticket(State(app): State<App>, caller: Caller) -> Result<Answer<TicketView>> {
     let ticket = secret::random_token();
     let ttl = app.config.socket.ticket;

@@ -60,7 +60,8 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("server", &[FOUNDATION, PLATFORM, &["app", "mail", "once"], FEATURES, &["ws", "web", "admin"]]),
     // A client: it knows the wire, and of the server's inside nothing.
     ("loadtest", &[&["error", "locale", "realtime"]]),
-    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "server", "loadtest"]]),
+    ("client", &[]),
+    ("cli", &[FOUNDATION, PLATFORM, &["app"], FEATURES, &["admin", "ws", "server", "client", "loadtest"]]),
     ("main", &[&["cli"]]),
 ];
 
@@ -72,6 +73,7 @@ const JSON: &[(&str, &str)] = &[
     ("src/outbox.rs", "keeps messages as they will be said"),
     ("src/mail.rs", "keeps letters as they will be sent"),
     ("src/ws/", "the socket's door"),
+    ("src/client/", "a client of both doors"),
     ("src/loadtest/", "a client of that door, which writes reports too"),
 ];
 

@@ -13,6 +13,7 @@ use entity::{AccountId, Millis, OutboxId, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::{
     presence::{DeviceId, Edge},
@@ -175,7 +176,7 @@ pub struct About {
 }
 
 /// A connection, as an operator sees it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectionInfo {
     /// Its number at its instance.
     pub id: DeviceId,
@@ -187,7 +188,8 @@ pub struct ConnectionInfo {
     pub queue_frames: usize,
     /// Their bytes.
     pub queue_bytes: usize,
-    /// How long its last heartbeat took.
+    /// How long its last heartbeat took; null before the first.
+    #[schema(required)]
     pub round_trip_ms: Option<f64>,
 }
 

@@ -1,6 +1,10 @@
 //! Why a socket is closed. The number tells a client whether to come back.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, Type, schema::ObjectBuilder},
+};
 
 /// 4000–4499: reconnect with full jitter. 4500–4999: do not. 1009 is WebSocket's own (RFC 6455, section 7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +65,33 @@ impl CloseReason {
         Self::Version,
     ];
 
+    /// What it means, for a document.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Normal => "The client said goodbye first.",
+            Self::TooBig => "A frame was larger than allowed.",
+            Self::Draining => "This instance is being replaced: come back after `reconnect_ms`.",
+            Self::ServerError => "Something broke on the server.",
+            Self::TokenExpired => "The token expired and was not refreshed.",
+            Self::Slow => "The client reads slower than its events arrive.",
+            Self::NoAnswer => "A heartbeat was not answered.",
+            Self::Rate => "Too many messages, and not for the first time.",
+            Self::Overloaded => "This instance holds as many connections as it can.",
+            Self::AuthTimeout => "No token came in time.",
+            Self::Unauthorized => "The token is no good.",
+            Self::BadProtocol => "What came is not this protocol.",
+            Self::SessionEnded => "The session has ended.",
+            Self::Replaced => "A newer device took this one's place.",
+            Self::AccountDeleted => "The account is gone.",
+            Self::Version => "The client asked for a version that is not spoken here.",
+        }
+    }
+
+    /// Whether a client should come back.
+    pub fn is_passing(self) -> bool {
+        (4000..4500).contains(&self.code())
+    }
+
     /// The number in the close frame.
     pub fn code(self) -> u16 {
         self as u16
@@ -88,6 +119,15 @@ impl CloseReason {
         }
     }
 }
+
+impl PartialSchema for CloseReason {
+    fn schema() -> RefOr<Schema> {
+        let words = Self::ALL.iter().map(|reason| reason.as_str());
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
+    }
+}
+
+impl ToSchema for CloseReason {}
 
 impl Serialize for CloseReason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,9 +1,10 @@
 //! What the server tells without being asked.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An event with a place in its channel. `user` is always an id; instants are milliseconds since the Unix epoch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(tag = "ev", content = "d")]
 #[allow(missing_docs, reason = "the fields' names are the wire's; socket.md's table describes them")]
 pub enum Event {
@@ -48,13 +49,18 @@ pub enum Event {
         phase: &'static str,
         index: i64,
         state: &'static str,
+        #[schema(required)]
         ends_at: Option<i64>,
         next: Vec<BoundaryView>,
         server_time: i64,
     },
     /// A member set another goal.
     #[serde(rename = "goal.changed")]
-    GoalChanged { user: i64, text: Option<String> },
+    GoalChanged {
+        user: i64,
+        #[schema(required)]
+        text: Option<String>,
+    },
     /// A word to the room.
     #[serde(rename = "room.cheer")]
     RoomCheer { user: i64, text: String },
@@ -84,7 +90,10 @@ pub enum Event {
     FriendState { user: i64, state: &'static str },
     /// The user is in another room now, or in none.
     #[serde(rename = "room.moved")]
-    RoomMoved { room: Option<i64> },
+    RoomMoved {
+        #[schema(required)]
+        room: Option<i64>,
+    },
 }
 
 /// What an event means for the connections that it passes on its way.
@@ -146,7 +155,7 @@ impl Event {
 }
 
 /// Why somebody left a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExitReason {
     /// By choice.
@@ -156,7 +165,7 @@ pub enum ExitReason {
 }
 
 /// Why somebody is offline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineReason {
     /// The last connection was lost and did not come back in time.
@@ -168,7 +177,7 @@ pub enum OfflineReason {
 }
 
 /// One entry of `presence.batch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct OnlineView {
     pub user: i64,
@@ -176,7 +185,7 @@ pub struct OnlineView {
 }
 
 /// One entry of `presence.batch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct OfflineView {
     pub user: i64,
@@ -185,31 +194,33 @@ pub struct OfflineView {
 }
 
 /// What anybody may see of somebody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct PersonView {
     pub id: i64,
     pub name: String,
     pub last_name: String,
     pub first_name: String,
+    #[schema(required)]
     pub image: Option<String>,
     pub current_state: u8,
     pub state: &'static str,
 }
 
 /// A friend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct FriendView {
     #[serde(flatten)]
     pub person: PersonView,
     pub online: bool,
     /// Online since, or offline since; null before the first visit.
+    #[schema(required)]
     pub since: Option<i64>,
 }
 
 /// A request that waits for an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct RequestView {
     pub user: i64,
@@ -218,21 +229,24 @@ pub struct RequestView {
 }
 
 /// A member of a room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct MemberView {
     #[serde(flatten)]
     pub person: PersonView,
     pub online: bool,
     /// Online since, or offline since; null before the first visit.
+    #[schema(required)]
     pub since: Option<i64>,
+    #[schema(required)]
     pub goal: Option<String>,
     /// The running timer, with its anchor and next boundaries.
+    #[schema(required)]
     pub run: Option<RunView>,
 }
 
 /// A timer: its anchor, where it stands at `server_time`, and what comes next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct RunView {
     pub id: i64,
@@ -245,22 +259,28 @@ pub struct RunView {
     pub started_at: i64,
     pub state: &'static str,
     /// `work` or `break`; null once ended.
+    #[schema(required)]
     pub phase: Option<&'static str>,
+    #[schema(required)]
     pub index: Option<i64>,
     /// Since the start, pauses not counted.
     pub elapsed_ms: i64,
+    #[schema(required)]
     pub paused_at: Option<i64>,
     /// When the present phase ends; null while paused, and for a phase without an end.
+    #[schema(required)]
     pub ends_at: Option<i64>,
     /// When the plan is fulfilled; null while paused, and for an open end.
+    #[schema(required)]
     pub completes_at: Option<i64>,
     pub next: Vec<BoundaryView>,
+    #[schema(required)]
     pub ended_at: Option<i64>,
     pub server_time: i64,
 }
 
 /// The beginning of a phase to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct BoundaryView {
     pub index: i64,
@@ -269,7 +289,7 @@ pub struct BoundaryView {
 }
 
 /// Why a timer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StopReason {
     /// By its owner.
@@ -295,7 +315,7 @@ impl StopReason {
 }
 
 /// The whole picture of a room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct RoomView {
     pub id: i64,
@@ -306,7 +326,7 @@ pub struct RoomView {
 }
 
 /// How many sit in a room, for its watchers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs)]
 pub struct CountView {
     pub id: i64,

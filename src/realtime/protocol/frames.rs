@@ -3,10 +3,11 @@
 use entity::Millis;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{Channel, CloseReason, Frame};
 use crate::{
-    error::{Error, ErrorCode},
+    error::{Error, ErrorCode, FieldErrorView},
     locale::Locale,
 };
 
@@ -73,16 +74,21 @@ pub fn snapshot(channel: Channel, at: Millis, d: &impl Serialize) -> Frame {
     encode(&Envelope { ch: channel, ev: "snapshot", at: at.0, d })
 }
 
+/// The content of `bye`.
+#[derive(Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct ByeView {
+    pub code: u16,
+    pub reason: CloseReason,
+    /// After which time to come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reconnect_ms: Option<u64>,
+}
+
 /// The last frame before a close.
 pub fn bye(reason: CloseReason, reconnect_ms: Option<u64>) -> Frame {
-    #[derive(Serialize)]
-    struct Bye {
-        code: u16,
-        reason: CloseReason,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reconnect_ms: Option<u64>,
-    }
-    push("bye", &Bye { code: reason.code(), reason, reconnect_ms })
+    push("bye", &ByeView { code: reason.code(), reason, reconnect_ms })
 }
 
 /// The answer to a request that was carried out.
@@ -95,44 +101,43 @@ pub fn ok(id: Option<u32>, d: &impl Serialize) -> Frame {
     encode(&Envelope { id, ok: d })
 }
 
+/// Why a request was refused.
+#[derive(Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct ErrView {
+    pub code: ErrorCode,
+    /// For a person.
+    pub message: String,
+    /// When it is worth trying again.
+    #[schema(required)]
+    pub retry_ms: Option<u64>,
+    /// What fills the sentence.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub params: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldErrorView>,
+}
+
 /// The answer to a request that was refused.
 pub fn err(id: Option<u32>, error: &Error, locale: Locale) -> Frame {
     #[derive(Serialize)]
-    struct Body<'a> {
-        code: &'static str,
-        message: String,
-        retry_ms: Option<u64>,
-        #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-        params: serde_json::Map<String, serde_json::Value>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: &'a [serde_json::Value],
-    }
-    #[derive(Serialize)]
-    struct Envelope<'a> {
+    struct Envelope {
         id: Option<u32>,
-        err: Body<'a>,
+        err: ErrView,
     }
-    let body = |code: ErrorCode| Body {
-        code: code.as_str(),
-        message: code.plain(locale).to_owned(),
-        retry_ms: None,
-        params: serde_json::Map::new(),
-        errors: &[],
+    let refusal = match error {
+        Error::Refused(refusal) => (**refusal).clone(),
+        Error::Internal(_) => ErrorCode::Internal.into(),
     };
-    match error {
-        Error::Refused(refusal) => {
-            let errors: Vec<_> = refusal.fields.iter().map(|field| field.view(locale)).collect();
-            let err = Body {
-                message: refusal.code.sentence(locale, &refusal.params),
-                retry_ms: refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-                params: refusal.params.clone(),
-                errors: &errors,
-                ..body(refusal.code)
-            };
-            encode(&Envelope { id, err })
-        }
-        Error::Internal(_) => encode(&Envelope { id, err: body(ErrorCode::Internal) }),
-    }
+    let err = ErrView {
+        code: refusal.code,
+        message: refusal.code.sentence(locale, &refusal.params),
+        retry_ms: refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        errors: refusal.fields.iter().map(|field| field.view(locale)).collect(),
+        params: refusal.params,
+    };
+    encode(&Envelope { id, err })
 }
 
 fn encode(frame: &impl Serialize) -> Frame {

@@ -12,6 +12,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use entity::{AccountId, RoomId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, Type, schema::ObjectBuilder},
+};
 
 pub use close::CloseReason;
 pub use events::Event;
@@ -52,6 +56,15 @@ impl FromStr for Channel {
     }
 }
 
+impl PartialSchema for Channel {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(user|room):[0-9]+$"));
+        text.examples(["room:42"]).into()
+    }
+}
+
+impl ToSchema for Channel {}
+
 impl Serialize for Channel {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -65,9 +78,10 @@ impl<'de> Deserialize<'de> for Channel {
 }
 
 /// A place in a channel: the events up to and including `off` of this `epoch`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Place {
     /// Changes when the channel's numbering begins anew.
+    #[schema(value_type = String)]
     pub epoch: Arc<str>,
     /// The last event; 0 before the first.
     pub off: u64,

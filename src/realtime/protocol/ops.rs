@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::Channel;
 use crate::error::{Error, ErrorCode, FieldError, Result};
@@ -24,52 +25,76 @@ pub struct Request {
 pub type Since = HashMap<Channel, (String, u64)>;
 
 /// The operations of the protocol.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, ToSchema)]
 #[serde(tag = "op", content = "d")]
 #[allow(missing_docs, reason = "the fields' names are the wire's; socket.md describes them")]
 pub enum Op {
+    /// Says who one is, and what one has seen already.
     #[serde(rename = "auth")]
     Auth {
         token: String,
+        /// Where the client stands in its channels.
         #[serde(default)]
+        #[schema(value_type = HashMap<Channel, (String, u64)>)]
         since: Since,
         /// The language of `message`s, for clients that can't send a header.
         locale: Option<String>,
     },
+    /// Puts a later token of the same session in place of the present one.
     #[serde(rename = "refresh")]
     Refresh { token: String },
+    /// Asks for what was missed.
     #[serde(rename = "sync")]
-    Sync { since: Since },
+    Sync {
+        #[schema(value_type = HashMap<Channel, (String, u64)>)]
+        since: Since,
+    },
+    /// Takes a seat.
     #[serde(rename = "room.enter")]
     RoomEnter { room: i64, password: Option<String> },
+    /// Gives the seat up.
     #[serde(rename = "room.leave")]
     RoomLeave {},
+    /// Watches how many sit in other rooms, instead of those watched before.
     #[serde(rename = "room.watch")]
     RoomWatch { rooms: Vec<i64> },
+    /// Watches none.
     #[serde(rename = "room.unwatch")]
     RoomUnwatch {},
+    /// Starts a run: of the time setting, or of the values sent.
     #[serde(rename = "timer.start")]
     TimerStart { total_time: Option<i64>, work_time: Option<i64>, break_time: Option<i64>, cmd: Option<String> },
+    /// Stands still.
     #[serde(rename = "timer.pause")]
     TimerPause { run: Option<i64>, cmd: Option<String> },
+    /// Goes on.
     #[serde(rename = "timer.resume")]
     TimerResume { run: Option<i64>, cmd: Option<String> },
+    /// Ends the run.
     #[serde(rename = "timer.stop")]
     TimerStop { run: Option<i64>, cmd: Option<String> },
+    /// Sets what one is here for; null for nothing.
     #[serde(rename = "goal.set")]
     GoalSet { text: Option<String> },
+    /// Says a word to the room.
     #[serde(rename = "room.cheer")]
     RoomCheer { text: String },
+    /// Asks for friendship.
     #[serde(rename = "friend.request")]
     FriendRequest { user: i64 },
+    /// Takes the request back.
     #[serde(rename = "friend.cancel")]
     FriendCancel { user: i64 },
+    /// Accepts a request.
     #[serde(rename = "friend.accept")]
     FriendAccept { user: i64 },
+    /// Turns a request down.
     #[serde(rename = "friend.reject")]
     FriendReject { user: i64 },
+    /// Ends a friendship.
     #[serde(rename = "friend.remove")]
     FriendRemove { user: i64 },
+    /// Asks who one is; a round trip.
     #[serde(rename = "whoami")]
     Whoami {},
 }
