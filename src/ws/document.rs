@@ -17,7 +17,7 @@ use super::{
 use crate::{
     friends::routes::StatusView,
     realtime::protocol::{
-        CloseReason, Event, Place,
+        Channel, CloseReason, Event, Place,
         frames::{ByeView, ErrView},
         ops::Op,
     },
@@ -26,7 +26,7 @@ use crate::{
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     Event, Op, Hello, UserView, RoomState, Place, Synced, Entered, Left, Refreshed, Goal, Said, Timed, Nothing, Whoami,
-    CountsView, StatusView, ByeView, ErrView
+    CountsView, StatusView, ByeView, ErrView, Channel
 )))]
 struct Types;
 

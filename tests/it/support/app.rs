@@ -64,7 +64,10 @@ impl TestApp {
         let config = &self.app.config;
         let url = config.database.url.expose();
         let url = (!url.is_empty()).then(|| url.to_owned());
-        Self::on(config.data_dir.to_str().unwrap(), url, settings).await
+        let beside = Self::on(config.data_dir.to_str().unwrap(), url, settings).await;
+        // Its people have other numbers.
+        beside.people.store((u32::from(rand::random::<u16>()) + 1) << 8, Ordering::Relaxed);
+        beside
     }
 
     /// The binary as another instance, with `environment`, on the same data and database as this one.
@@ -94,9 +97,7 @@ impl TestApp {
         let ready = async { while door.get("/readyz").await.status == 503 {} };
         timeout(Duration::from_secs(10), ready).await.expect("the server is not ready");
         door.get("/readyz").await.ok();
-        // Those of another instance have other numbers.
-        let people = AtomicU32::new(u32::from(rand::random::<u16>()) << 8);
-        Self { app, door, people, stop, server, database: None, data: None }
+        Self { app, door, people: AtomicU32::new(0), stop, server, database: None, data: None }
     }
 
     /// Somebody with an account and a session, put straight into the database because that is quick.
