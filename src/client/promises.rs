@@ -181,6 +181,8 @@ async fn order(stage: &Stage) -> Seen {
 async fn no_gap(stage: &Stage) -> Seen {
     let mut pair = Pair::sit_down(stage).await?;
     for number in 0..BURST {
+        // Two words each: a limit may hold for the check too.
+        sleep(PACE * 2).await;
         let (said, newcomer) = tokio::join!(say(&mut pair.speaker, number), Line::open(&stage.hana, json!({})));
         said?;
         let mut newcomer = newcomer?;
@@ -248,7 +250,7 @@ async fn sync(stage: &Stage) -> Seen {
 const FLOOD: usize = 8192;
 
 /// How long that may take: who was found to be slow has half a minute to read that it was.
-const FLOODING: Duration = Duration::from_secs(10);
+const FLOODING: Duration = Duration::from_secs(20);
 
 async fn slow(stage: &Stage) -> Seen {
     let mut pair = Pair::sit_down(stage).await?;
