@@ -23,9 +23,11 @@ enum Comes {
     Fails(usize),
     /// The connection is closed as too much was sent.
     TooBig,
+    /// The close is answered in kind, and nothing behind it.
+    Closes(Option<u16>),
 }
 
-use Comes::{Answers, Fails, TooBig};
+use Comes::{Answers, Closes, Fails, TooBig};
 
 /// A `whoami` that is so many bytes long.
 fn whoami(length: usize) -> Vec<u8> {
@@ -47,6 +49,10 @@ fn pieces(payload: &[u8], length: usize) -> Vec<Vec<u8>> {
     let last = payload.len().div_ceil(length) - 1;
     let kind = |index| if index == 0 { TEXT } else { CONTINUATION } | if index == last { FIN } else { 0 };
     payload.chunks(length).enumerate().map(|(index, piece)| frame(kind(index), piece)).collect()
+}
+
+fn close(code: u16, reason: &[u8]) -> Vec<u8> {
+    frame(FIN | CLOSE, &[&code.to_be_bytes()[..], reason].concat())
 }
 
 /// Sends `parts`, at once or byte by byte, and checks what comes.
@@ -88,6 +94,13 @@ async fn check(person: &Person, name: &str, parts: &[Vec<u8>], bytewise: bool, c
             assert_eq!(count_answers(&frames), *answers, "{name}: {frames:?}");
         }
         TooBig => assert_eq!(closed_with(&raw.until_end().await, &name), Some(1009), "{name}"),
+        Closes(code) => {
+            let frames = raw.until_end().await;
+            let answered = closed_with(&frames, &name);
+            // Whoever is told no number may say that all was well.
+            assert!(answered == *code || code.is_none() && answered == Some(1000), "{name}: {answered:?}");
+            assert!(frames.iter().all(|(kind, _)| *kind != PONG), "{name}: {frames:?}");
+        }
     }
 }
 
@@ -266,6 +279,34 @@ async fn cases_6_text() {
         let payload = with(bytes);
         cases.push(case(format!("6.3 to 6.21 {bytes:x?}"), vec![text(&payload)], Fails(0)));
         cases.push(case(format!("6.3, 6.4 {bytes:x?} in pieces of a byte"), pieces(&payload, 1), Fails(0)));
+    }
+    check_all(cases).await;
+}
+
+#[tokio::test]
+async fn cases_7_closing() {
+    let good = text(&whoami(40));
+    let ping = frame(FIN | PING, b"too late");
+    let start = frame(TEXT, b"{");
+    let normal = close(1000, b"");
+    let mut cases = vec![
+        case("7.1.1 after a text", vec![good.clone(), normal.clone()], Closes(Some(1000))),
+        case("7.1.2 twice", vec![normal.clone(), normal.clone()], Closes(Some(1000))),
+        case("7.1.3 a ping behind it", vec![normal.clone(), ping.clone()], Closes(Some(1000))),
+        case("7.1.4 a text behind it", vec![normal.clone(), good], Closes(Some(1000))),
+        case("7.1.5 within a text", vec![start, normal, ping], Closes(Some(1000))),
+        case("7.3.1 without anything", vec![frame(FIN | CLOSE, b"")], Closes(None)),
+        case("7.3.2 with half a number", vec![frame(FIN | CLOSE, b"\x03")], Fails(0)),
+        case("7.3.4 with a reason", vec![close(1000, b"Hello World!")], Closes(Some(1000))),
+        case("7.3.5 with the longest reason", vec![close(1000, &[b'*'; 123])], Closes(Some(1000))),
+        case("7.3.6 with one that is too long", vec![close(1000, &[b'*'; 124])], Fails(0)),
+        case("7.5.1 with one that is no text", vec![close(1000, b"\xce\xba\xed\xa0\x80edited")], Fails(0)),
+    ];
+    for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
+        cases.push(case(format!("7.7 the number {code}"), vec![close(code, b"")], Closes(Some(code))));
+    }
+    for code in [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65_535] {
+        cases.push(case(format!("7.9, 7.13 the number {code}"), vec![close(code, b"")], Fails(0)));
     }
     check_all(cases).await;
 }
