@@ -14,7 +14,7 @@ use crate::{
     http::body,
     people,
     realtime::{
-        Channel, CloseReason, Event,
+        Channel, CloseReason, Event, Place,
         protocol::{
             Frame,
             events::{RoomView, RunView},
@@ -161,14 +161,25 @@ impl Connection {
         password: Option<String>,
     ) -> Result<Result<(), CloseReason>> {
         rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
-        self.catch_up().await?;
-        // Whoever listens already gets the picture all the same: it asked for it.
-        self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
-        let Some((view, place)) = self.follow().await? else { return Err(ErrorCode::NotAMember.into()) };
+        let Some((view, place)) = self.arrive(room).await.inspect_err(|_| {
+            // Seated all the same: the word of the move was taken with what waited, and nobody else would look again.
+            self.look_again(None);
+        })?
+        else {
+            return Err(ErrorCode::NotAMember.into());
+        };
         let channel = Channel::Room(RoomId(view.id));
         let channels = Channels::from([(channel, place.clone().into())]);
         self.write([frames::ok(id, &Entered { room: view, channels })]);
         Ok(self.release(channel, &place).await)
+    }
+
+    /// The picture of the room that was just entered, its gate closed.
+    async fn arrive(&mut self, room: RoomId) -> Result<Option<(RoomView, Place)>> {
+        self.catch_up().await?;
+        // Whoever listens already gets the picture all the same: it asked for it.
+        self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
+        self.follow().await
     }
 
     /// A word to the room. Listening to its channel is the proof of sitting there: leaving ends it at once.
