@@ -141,7 +141,6 @@ impl Run {
             self.log_out(true).await;
             self.roll().await;
             self.ghosts().await;
-            self.log_out(false).await;
         } else {
             for faults in self.the_worst() {
                 self.strike(faults).await;
@@ -161,6 +160,7 @@ impl Run {
             }
             self.rest().await;
         }
+        self.log_out(false).await;
     }
 
     /// What a short run has time for: the deaths of everything.
