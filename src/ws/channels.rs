@@ -257,6 +257,18 @@ impl Connection {
         }
     }
 
+    /// What is missing of the user's own channel may have led elsewhere. No picture of a user says so: the old room's does.
+    /// Says whether that could be found out.
+    pub(super) async fn look_back(&mut self) -> Result<bool, CloseReason> {
+        let Some(room) = self.room else { return Ok(true) };
+        match rooms::current(&*self.app.db, self.caller.account).await {
+            Ok(seat) if seat == Some(room) => Ok(true),
+            Ok(_) => self.resend(Channel::Room(room)).await.map(|()| true),
+            Err(error) if error.code() == ErrorCode::Unavailable => Ok(false),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
     pub(super) async fn refollow(&mut self) -> Result<(), CloseReason> {
         match self.follow().await {
             Ok(None) => Ok(()),

@@ -224,10 +224,16 @@ impl Connection {
 
     /// Looks where the connection belongs and what it has to read anew.
     async fn look(&mut self) -> Result<(), CloseReason> {
-        if self.outlet.takes_follow() {
+        let stale = self.outlet.take_stale();
+        let follows = self.outlet.takes_follow();
+        if stale.contains(&Channel::User(self.caller.account)) && !self.look_back().await? {
+            stale.into_iter().for_each(|channel| self.look_again(Some(channel)));
+            return Ok(());
+        }
+        if follows {
             self.refollow().await?;
         }
-        for channel in self.outlet.take_stale() {
+        for channel in stale {
             self.resend(channel).await?;
         }
         Ok(())
