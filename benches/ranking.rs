@@ -131,7 +131,30 @@ async fn measure(url: &str, maintenance: &DatabaseConnection, name: &str) {
     }
 }
 
+/// Fills without what every row would have to be entered into, which is made at once at the end.
 async fn fill(db: &DatabaseConnection, users: i64, rooms: i64) {
+    let text = async |query: &str| {
+        let rows = db.query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), query)).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>()
+    };
+    let indexes = text("SELECT indexdef FROM pg_indexes WHERE tablename = 'score' AND indexname LIKE 'ix_%'").await;
+    for name in text("SELECT indexname::text FROM pg_indexes WHERE tablename = 'score' AND indexname LIKE 'ix_%'").await
+    {
+        run(db, &format!("DROP INDEX {name}")).await;
+    }
+    // Foreign keys are looked up row by row.
+    run(db, "SET session_replication_role = replica").await;
+    rows(db, users, rooms).await;
+    run(db, "SET session_replication_role = DEFAULT").await;
+    timed("indexes of scores", async {
+        for index in indexes {
+            run(db, &index).await;
+        }
+    })
+    .await;
+}
+
+async fn rows(db: &DatabaseConnection, users: i64, rooms: i64) {
     let (days, daily) = (size("RANKING_DAYS", 365), size("RANKING_DAILY", 5000));
     let (last, first) = (one_of(LAST, &chance("n", "1")), one_of(FIRST, &chance("n", "2")));
     let second = one_of(FIRST, &chance("n", "3"));
@@ -152,13 +175,15 @@ async fn fill(db: &DatabaseConnection, users: i64, rooms: i64) {
     );
     // Today three people of ten have studied already, on each day of the past only some.
     let today = "(FLOOR(EXTRACT(EPOCH FROM NOW() AT TIME ZONE 'Asia/Seoul') / 86400)::int)";
-    let share = daily * 1_000_000 / users.max(1);
     let scores = format!(
         "INSERT INTO score (period, first_day, account_id, points, listed)
-        SELECT 0, day, id, 1 + {} % 600, NOT hidden FROM generate_series({today} - {days} + 1, {today}) day, account
-        WHERE {} < CASE WHEN day = {today} THEN 300000 ELSE {share} END",
+        SELECT 0, day, id, 1 + {} % 600, NOT hidden FROM (
+            SELECT DISTINCT day, 1 + {} % {users} AS id
+            FROM generate_series({today} - {days} + 1, {today}) day,
+                generate_series(1, CASE WHEN day = {today} THEN {users} * 35 / 100 ELSE {daily} END) k
+        ) days JOIN account USING (id)",
         chance("id", "day"),
-        chance("id", "day + 1000000"),
+        chance("k", "day"),
     );
     let windows = [
         ("week", "1", "first_day - (first_day + 3) % 7"),
@@ -179,8 +204,9 @@ async fn fill(db: &DatabaseConnection, users: i64, rooms: i64) {
         SELECT account_id, first_day, points * 60000, points FROM score WHERE period = 0";
     // As `study::buckets` has them.
     let tally = "INSERT INTO tally (period, first_day, bucket, accounts)
-        SELECT period, first_day, (shift << 7) + (points >> shift), COUNT(*)
-        FROM (SELECT *, GREATEST(FLOOR(LOG(2, points))::int - 7, 0) AS shift FROM score WHERE listed AND points > 0) s
+        SELECT period, first_day, (shift << 7) + (points >> shift), SUM(accounts)
+        FROM (SELECT period, first_day, points, COUNT(*) AS accounts, GREATEST(FLOOR(LOG(2, points))::int - 7, 0) AS shift
+            FROM score WHERE listed AND points > 0 GROUP BY 1, 2, 3) s
         GROUP BY 1, 2, 3";
     for (what, statement) in [("totals of days", totals), ("tallies", tally)] {
         timed(what, run(db, statement)).await;
