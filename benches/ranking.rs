@@ -118,7 +118,7 @@ async fn measure(url: &str, maintenance: &DatabaseConnection, name: &str) {
         command(&server, &token).await;
     }
     let Ok(log) = env::var("RANKING_LOG") else { return };
-    for setting in ["log_min_duration = 0", "log_analyze = on", "log_timing = on", "log_parameter_max_length = 80"] {
+    for setting in ["log_min_duration = 0", "log_analyze = on", "log_timing = on"] {
         maintenance.execute_unprepared(&format!("ALTER DATABASE {name} SET auto_explain.{setting}")).await.unwrap();
     }
     let server = support::serve(solgik(url, data.path()));

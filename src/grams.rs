@@ -2,8 +2,8 @@
 //!
 //! Promises that both databases find what `LIKE '%keyword%'` finds, literally and to the character, by an index: the runs
 //! of one, two and three characters of every name lie in a table of their own, written with the row. A keyword of up to
-//! three characters, as most Korean names are, is such a run; a longer one is looked for among those that share its rarest
-//! run. A count is exact up to [`MOST`], and stops there: counting a million namesakes helps nobody.
+//! three characters, as most Korean names are, is such a run; a longer one is looked for among those that have its first
+//! few runs in common. A count is exact up to [`MOST`], and stops there: counting a million namesakes helps nobody.
 //!
 //! Trigram indexes of the database don't serve: two syllables are too short for them, and in the C locale they see no
 //! letters but English ones.
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use sea_orm::{
     ConnectionTrait, DbErr,
-    sea_query::{Expr, ExprTrait, LikeExpr, OnConflict, Order, Query, SelectStatement, UnionType},
+    sea_query::{Expr, ExprTrait, JoinType, LikeExpr, OnConflict, Order, Query, SelectStatement, UnionType},
 };
 
 use crate::{db::Tx, error::Result, http::page::Page};
@@ -23,8 +23,8 @@ const LONGEST: usize = 3;
 /// A count goes no further.
 pub const MOST: u64 = 10_000;
 
-/// Where it stops to matter which of two runs is rarer.
-const RARE: u64 = 1000;
+/// What a query calls the table when it asks for further runs: few names share four of them and not the keyword.
+const OTHERS: [&str; 3] = ["second", "third", "fourth"];
 
 /// Rows of one statement, far below what SQLite binds.
 const ROWS: usize = 5000;
@@ -88,35 +88,29 @@ impl Grams {
     }
 
     /// A query of the `id`s whose name has `keyword` in it, which is lower-case and not empty.
-    pub async fn hits(self, connection: &impl ConnectionTrait, keyword: &str) -> Result<SelectStatement> {
+    pub fn hits(self, keyword: &str) -> SelectStatement {
         let mut hits = Query::select();
         hits.column((self.table, "id")).from(self.table);
+        let mut runs = cover(keyword);
+        hits.and_where(Expr::col((self.table, "gram")).eq(runs.next().unwrap_or(keyword)));
         if keyword.chars().nth(LONGEST).is_none() {
-            hits.and_where(Expr::col((self.table, "gram")).eq(keyword));
-        } else {
-            let pattern = LikeExpr::new(crate::db::like_contains(keyword)).escape('\\');
-            hits.inner_join(self.of, Expr::col((self.of, "id")).equals((self.table, "id")))
-                .and_where(Expr::col((self.table, "gram")).eq(self.rarest(connection, keyword).await?))
-                .and_where(Expr::col((self.of, "search_name")).like(pattern));
+            return hits;
         }
-        Ok(hits)
+        for (run, alias) in runs.zip(OTHERS) {
+            hits.join_as(JoinType::InnerJoin, self.table, alias, Expr::col((alias, "id")).equals((self.table, "id")))
+                .and_where(Expr::col((alias, "gram")).eq(run));
+        }
+        let pattern = LikeExpr::new(crate::db::like_contains(keyword)).escape('\\');
+        hits.inner_join(self.of, Expr::col((self.of, "id")).equals((self.table, "id")))
+            .and_where(Expr::col((self.of, "search_name")).like(pattern));
+        hits
     }
+}
 
-    /// The longest runs of `keyword`, and of them the one that fewest rows have.
-    async fn rarest<'a>(self, connection: &impl ConnectionTrait, keyword: &'a str) -> Result<&'a str> {
-        let (mut rarest, mut fewest) = ("", RARE + 1);
-        for gram in runs(keyword, LONGEST) {
-            let rows = Query::select().column("id").from(self.table).and_where(Expr::col("gram").eq(gram)).to_owned();
-            let count = count_up_to(connection, rows, RARE).await?;
-            if count < fewest || rarest.is_empty() {
-                (rarest, fewest) = (gram, count);
-            }
-            if fewest == 0 {
-                break;
-            }
-        }
-        Ok(rarest)
-    }
+/// Runs that together are `keyword`, one behind the other; the last may overlap the one before it.
+fn cover(keyword: &str) -> impl Iterator<Item = &str> {
+    let last = keyword.chars().count().saturating_sub(LONGEST);
+    runs(keyword, LONGEST).enumerate().filter(move |(at, _)| at % LONGEST == 0 || *at == last).map(|(_, run)| run)
 }
 
 /// `hits` and one row more, if it isn't among them.
@@ -162,6 +156,18 @@ mod tests {
         assert_eq!(of("김수미\n수미김"), BTreeSet::from(expected));
         assert_eq!(of("a%"), BTreeSet::from(["a", "%", "a%"]));
         assert!(of("").is_empty() && of("\n").is_empty());
+    }
+
+    #[test]
+    fn a_keyword_is_covered_by_its_runs() {
+        let covers = [
+            ("수미 김", vec!["수미 ", "미 김"]),
+            ("abcdef", vec!["abc", "def"]),
+            ("abcdefg", vec!["abc", "def", "efg"]),
+        ];
+        for (keyword, expected) in covers {
+            assert_eq!(cover(keyword).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

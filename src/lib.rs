@@ -2,7 +2,7 @@
 //!
 //! # The map, in reading order
 //! ```text
-//! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, grams, outbox, mail }
+//! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, grams, tally, outbox, mail }
 //!      → { config, error, clock, locale, telemetry } → entity
 //! ```
 //! Beside the server, `client` (the check of promises, the demo) and `loadtest` are clients of it and know the wire alone.
@@ -49,6 +49,7 @@ pub mod db;
 pub mod grams;
 pub mod mail;
 pub mod outbox;
+pub mod tally;
 
 pub mod auth;
 pub mod http;

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, ErrorCode},
     friends,
     http::{Answer, accept, context, document, measure},
-    mail, once, outbox, product_keys, rooms, study, timer, web, ws,
+    mail, once, outbox, product_keys, rooms, study, tally, timer, web, ws,
 };
 
 /// How often rows and memory that nobody needs any more are removed.
@@ -129,7 +129,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     tasks.spawn(mail::deliver(app.clone(), after.clone()));
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
     tasks.spawn(ws::recheck::watch(app.clone(), after.clone()));
-    tasks.spawn(study::tally::keep(app.clone(), after.clone()));
+    tasks.spawn(tally::keep(app.db.clone(), after.clone()));
     tasks.spawn(timer::settle::sweep(app.clone(), after.clone()));
     tasks.spawn(timer::ticker::run(app.clone(), after.clone()));
     tasks.spawn(sweep(app.clone(), after.clone()));

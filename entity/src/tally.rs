@@ -1,18 +1,18 @@
-//! How many stand where on a board.
+//! How many there are: of scores in a range of points, of people and rooms in a range of ids.
 
 use sea_orm::entity::prelude::*;
 
-/// Listed scores in one bucket of points of one window, as far as changes are folded in.
+/// Rows of one bucket or block, as far as changes are folded in.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "tally")]
 pub struct Model {
-    /// As in `score`.
+    /// As in `score`, or a number that no period has, for another group.
     #[sea_orm(primary_key, auto_increment = false)]
     pub period: i16,
     /// As in `score`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub first_day: i32,
-    /// A range of points, as `study::buckets` has it.
+    /// A range of points or ids, as `tally::buckets` has it.
     #[sea_orm(primary_key, auto_increment = false)]
     pub bucket: i32,
     /// How many.

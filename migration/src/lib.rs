@@ -11,6 +11,7 @@ mod m20261125_000001_left_runs;
 mod m20261125_000002_grams;
 mod m20261125_000003_headcount;
 mod m20261125_000004_answers;
+mod m20261126_000001_open_rooms;
 mod table;
 
 /// Every step in order.
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000002_grams::Migration),
             Box::new(m20261125_000003_headcount::Migration),
             Box::new(m20261125_000004_answers::Migration),
+            Box::new(m20261126_000001_open_rooms::Migration),
         ]
     }
 }

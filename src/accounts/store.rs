@@ -18,11 +18,8 @@ use crate::{
     grams,
     http::page::Page,
     people::search_name,
-    study::{
-        self,
-        buckets::first_id,
-        tally::{self, Group},
-    },
+    study,
+    tally::{self, Group, buckets::first_id},
 };
 
 /// A new account; the database refuses an e-mail that is taken.
@@ -148,7 +145,7 @@ fn by_name(found: Select<account::Entity>, page: &Page) -> Select<account::Entit
 
 /// The ids of those whose name has `keyword` in it, or whose e-mail it is.
 pub(super) async fn named(connection: &impl ConnectionTrait, keyword: &str) -> Result<SelectStatement> {
-    let hits = grams::PEOPLE.hits(connection, keyword).await?;
+    let hits = grams::PEOPLE.hits(keyword);
     Ok(match find(connection, keyword).await? {
         Some(holder) => grams::with(hits, holder.id.0),
         None => hits,

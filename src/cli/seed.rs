@@ -18,7 +18,7 @@ use entity::{AccountId, Millis, RoomId, SessionId, account, membership, room, se
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::LikeExpr};
 
 use super::say;
-use crate::{accounts, app::App, auth::secret::random_token, clock, db::Tx, grams, people::search_name};
+use crate::{accounts, app::App, auth::secret::random_token, clock, db::Tx, people::search_name, rooms};
 
 /// Rows of one statement. The widest row has 15 values, and SQLite takes 32766 in a statement, PostgreSQL 65535.
 const BATCH: usize = 1000;
@@ -109,7 +109,7 @@ async fn insert_rooms(app: &App, count: usize, now: Millis) -> anyhow::Result<Ve
         });
         let tx = app.db.begin().await?;
         let inserted = room::Entity::insert_many(rows).exec_with_returning(&*tx).await?;
-        grams::ROOMS.insert(&tx, inserted.iter().map(|row| (row.id.0, row.search_name.as_str()))).await?;
+        rooms::open(&tx, &inserted).await?;
         tx.commit_quietly().await?;
         ids.extend(inserted.into_iter().map(|row| row.id));
     }

@@ -81,6 +81,11 @@ pub async fn enter(app: &App, who: AccountId, room: RoomId, password: Option<Str
     Ok(())
 }
 
+/// Rooms whose rows have been inserted are there: they are found and counted.
+pub async fn open(tx: &Tx, rooms: &[room::Model]) -> Result<()> {
+    store::count_in(tx, rooms).await
+}
+
 async fn check_password(
     app: &App,
     who: AccountId,

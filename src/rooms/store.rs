@@ -15,6 +15,7 @@ use crate::{
     grams,
     http::page::Page,
     people,
+    tally::{self, Changes, Group, buckets::first_id},
 };
 
 fn open() -> Select<room::Entity> {
@@ -45,10 +46,17 @@ pub(super) async fn list_rooms(
 ) -> Result<(Vec<room::Model>, u64)> {
     let newest = open().order_by_desc(room::Column::Id);
     let Some(keyword) = keyword else {
-        let total = open().count(connection).await?;
-        return Ok((newest.offset(page.offset()).limit(page.limit()).all(connection).await?, total));
+        let blocks = tally::blocks(connection, Group::OpenRooms).await?;
+        let total = u64::try_from(blocks.total()).unwrap_or(0);
+        let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+        let Some((block, newer)) = blocks.locate_back(offset) else { return Ok((Vec::new(), total)) };
+        let rows = newest
+            .filter(room::Column::Id.lt(first_id(block + 1)))
+            .offset(u64::try_from(offset - newer).unwrap_or(0))
+            .limit(page.limit());
+        return Ok((rows.all(connection).await?, total));
     };
-    let hits = grams::ROOMS.hits(connection, &keyword.to_lowercase()).await?;
+    let hits = grams::ROOMS.hits(&keyword.to_lowercase());
     let (ids, total) = grams::page(connection, hits, Order::Desc, page).await?;
     Ok((newest.filter(room::Column::Id.is_in(ids)).all(connection).await?, total))
 }
@@ -69,8 +77,16 @@ pub(super) async fn insert_room(
         ..Default::default()
     };
     let room = room::Entity::insert(row).exec_with_returning(&**tx).await?;
-    grams::ROOMS.insert(tx, [(room.id.0, room.search_name.as_str())]).await?;
+    count_in(tx, std::slice::from_ref(&room)).await?;
     Ok(room)
+}
+
+/// New rooms can be found, and are counted.
+pub(super) async fn count_in(tx: &Tx, rooms: &[room::Model]) -> Result<()> {
+    grams::ROOMS.insert(tx, rooms.iter().map(|room| (room.id.0, room.search_name.as_str()))).await?;
+    let mut come = Changes::default();
+    rooms.iter().for_each(|room| come.belongs(room.id.0, Group::OpenRooms, 1));
+    tally::append(tx, &come).await
 }
 
 /// A closed room is history: nobody finds it any more.
@@ -80,6 +96,9 @@ pub(super) async fn update_closed(tx: &Tx, room: &room::Model, at: Millis) -> Re
         .filter(room::Column::Id.eq(room.id))
         .exec(&**tx)
         .await?;
+    let mut gone = Changes::default();
+    gone.belongs(room.id.0, Group::OpenRooms, -1);
+    tally::append(tx, &gone).await?;
     grams::ROOMS.update(tx, room.id.0, &room.search_name, "").await
 }
 

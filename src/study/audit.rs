@@ -8,7 +8,7 @@ use std::{
     fmt,
 };
 
-use entity::{AccountId, account, day_total, score, segment};
+use entity::{AccountId, account, day_total, room, score, segment};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Alias, Expr, ExprTrait},
@@ -16,12 +16,12 @@ use sea_orm::{
 
 use super::{
     add_scores, store,
-    tally::{self, Changes, Group},
-    totals::{Days, Scores, Sum, Window, capped, scores_of},
+    totals::{Days, Scores, Sum, capped, scores_of},
 };
 use crate::{
     db::{Db, Tx, is_postgres},
     error::Result,
+    tally::{self, Changes, Group, Window},
 };
 
 /// Accounts of one transaction.
@@ -37,7 +37,7 @@ pub enum Difference {
     Score { account: AccountId, window: Window, expected: i64, found: i64 },
     /// Whether a score stands on its board.
     Listed { account: AccountId, window: Window },
-    /// How many stand in a bucket.
+    /// How many are in a bucket or block.
     Tally { window: Window, bucket: i32, expected: i64, found: i64 },
 }
 
@@ -62,10 +62,7 @@ impl fmt::Display for Difference {
                 )
             }
             Self::Tally { window: (period, first_day), bucket, expected, found } => {
-                write!(
-                    f,
-                    "period {period} from day {first_day}, bucket {bucket}: {found} accounts instead of {expected}"
-                )
+                write!(f, "period {period} from day {first_day}, bucket {bucket}: {found} instead of {expected}")
             }
         }
     }
@@ -82,7 +79,7 @@ pub async fn verify(db: &Db) -> Result<Vec<Difference>> {
         differences.extend(batch.differences(&tx).await?);
     }
     let tx = db.begin().await?;
-    stop_scores(&tx).await?;
+    stop_counted(&tx).await?;
     differences.extend(tally_differences(&tx).await?);
     Ok(differences)
 }
@@ -98,16 +95,16 @@ pub async fn rebuild(db: &Db) -> Result<()> {
         tx.commit_quietly().await?;
     }
     let tx = db.begin().await?;
-    stop_scores(&tx).await?;
+    stop_counted(&tx).await?;
     tally::recount(&tx, counted(&tx).await?).await?;
     tx.commit_quietly().await
 }
 
-/// Nobody comes, goes or changes a score until `tx` ends. SQLite's one writer is `tx` already.
-async fn stop_scores(tx: &Tx) -> Result<()> {
+/// Nobody comes, goes or changes a score, and no room opens or closes, until `tx` ends. SQLite's one writer is `tx` already.
+async fn stop_counted(tx: &Tx) -> Result<()> {
     if is_postgres(&**tx) {
         // In the order in which everybody else takes their locks.
-        tx.execute_unprepared("LOCK TABLE account, score IN SHARE ROW EXCLUSIVE MODE").await?;
+        tx.execute_unprepared("LOCK TABLE account, room, score IN SHARE ROW EXCLUSIVE MODE").await?;
     }
     Ok(())
 }
@@ -207,7 +204,7 @@ fn keys<K: Copy + Ord, V>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> BTreeSet<K>
     a.keys().chain(b.keys()).copied().collect()
 }
 
-/// What stands on the boards, and who is there, counted one by one.
+/// What stands on the boards, who is there, and which rooms, counted one by one.
 async fn counted(tx: &Tx) -> Result<Changes> {
     let rows = score::Entity::find()
         .select_only()
@@ -255,6 +252,18 @@ async fn counted(tx: &Tx) -> Result<Changes> {
         for (block, accounts) in rows {
             counted.belonging(block, group, accounts);
         }
+    }
+    let rooms = room::Entity::find()
+        .select_only()
+        .column_as(block("id"), "block")
+        .column_as(Expr::col(room::Column::Id).count(), "rooms")
+        .filter(room::Column::ClosedAt.is_null())
+        .group_by(block("id"))
+        .into_tuple::<(i32, i64)>()
+        .all(&**tx)
+        .await?;
+    for (block, rooms) in rooms {
+        counted.belonging(block, Group::OpenRooms, rooms);
     }
     Ok(counted)
 }

@@ -6,19 +6,25 @@
 //! rank behind them. Neighbours are people with points: behind those everybody is next to everybody.
 //!
 //! The board of everyone is read by its index, beginning in the bucket where the page lies, and those without points by
-//! id, beginning in the block where it lies; a rank is a sum over buckets and a count within one. Friends and a room are few: theirs is sorted here.
+//! id, beginning in the block where it lies; a rank is a sum over buckets and a count within one. Friends and a room are
+//! few: theirs is sorted here.
 
 use entity::{AccountId, Millis};
 use sea_orm::{AccessMode, Condition, DatabaseTransaction, IsolationLevel, TransactionOptions, TransactionTrait};
 
-use super::{
-    board_store as store,
-    buckets::{Blocks, Tally, bucket_of},
-    period,
-    tally::{self, Group},
-    totals::Window,
+use super::{Period, board_store as store, period};
+use crate::{
+    app::App,
+    db::is_postgres,
+    error::Result,
+    friends,
+    http::page::Page,
+    people, rooms,
+    tally::{
+        self, Group, Window,
+        buckets::{Blocks, Tally, bucket_of},
+    },
 };
-use crate::{app::App, db::is_postgres, error::Result, friends, http::page::Page, people, rooms, study::Period};
 
 /// Neighbours on each side.
 const NEAR: u64 = 2;
@@ -159,9 +165,10 @@ impl Everyone<'_> {
         if rest > 0 {
             let skip = (offset - self.tally.total()).max(0);
             let others = listed.clone().without(&tally::blocks(self.tx, Group::Scorers(self.window)).await?);
-            if let Some((block, before)) = others.locate(skip) {
+            if let Some((first, before)) = others.locate(skip) {
+                let last = others.locate(skip + signed(rest) - 1).map_or(i32::MAX, |(last, _)| last);
                 let skip = unsigned(skip - before);
-                scored.extend(store::list_without(self.tx, self.window, block, skip, rest).await?);
+                scored.extend(store::list_without(self.tx, self.window, (first, last), skip, rest).await?);
             }
         }
         self.placed(scored, offset).await

@@ -6,13 +6,11 @@
 
 pub mod audit;
 pub mod board;
-pub mod buckets;
 pub mod correction;
 pub mod ledger;
 pub mod period;
 pub mod routes;
 pub mod statistics;
-pub mod tally;
 pub mod totals;
 
 mod board_store;
@@ -33,6 +31,7 @@ use crate::{
     error::{ErrorCode, Result},
     http::page::Page,
     people,
+    tally::{self, Changes, Group, Window},
 };
 
 use correction::Written;
@@ -40,8 +39,7 @@ use ledger::Line;
 pub use ledger::Stretch;
 pub use period::Period;
 use store::Source;
-use tally::{Changes, Group};
-use totals::{Scores, Window, capped};
+use totals::{Scores, capped};
 
 /// How long after its end a run can be corrected.
 const CORRECTABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -110,7 +108,7 @@ pub async fn set_listed(tx: &Tx, account: AccountId, listed: bool) -> Result<()>
         let (old, new) = if listed { (0, score.points) } else { (score.points, 0) };
         moved.moved(account, (score.period, score.first_day), old, new);
     }
-    moved.belongs(account, Group::Listed, if listed { 1 } else { -1 });
+    moved.belongs(account.0, Group::Listed, if listed { 1 } else { -1 });
     tally::append(tx, &moved).await
 }
 
@@ -118,8 +116,8 @@ pub async fn set_listed(tx: &Tx, account: AccountId, listed: bool) -> Result<()>
 pub async fn count_in(tx: &Tx, accounts: impl IntoIterator<Item = AccountId>) -> Result<()> {
     let mut come = Changes::default();
     for account in accounts {
-        come.belongs(account, Group::Living, 1);
-        come.belongs(account, Group::Listed, 1);
+        come.belongs(account.0, Group::Living, 1);
+        come.belongs(account.0, Group::Listed, 1);
     }
     tally::append(tx, &come).await
 }
@@ -130,7 +128,7 @@ pub async fn count_out(tx: &Tx, account: &account::Model) -> Result<()> {
         set_listed(tx, account.id, false).await?;
     }
     let mut gone = Changes::default();
-    gone.belongs(account.id, Group::Living, -1);
+    gone.belongs(account.id.0, Group::Living, -1);
     tally::append(tx, &gone).await
 }
 

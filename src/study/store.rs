@@ -11,9 +11,9 @@ use sea_orm::{
 
 use super::{
     ledger::Line,
-    totals::{Days, Scores, Window},
+    totals::{Days, Scores},
 };
-use crate::{db::Tx, error::Result, http::page::Page};
+use crate::{db::Tx, error::Result, http::page::Page, tally::Window};
 
 /// Rows of one statement: SQLite binds no more than 32 766 values, a segment has ten.
 const ROWS: usize = 1000;

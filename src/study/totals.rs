@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use entity::AccountId;
 
 use super::{ledger::Line, period::Period};
+use crate::tally::Window;
 
 /// Most points of one day: sixteen hours.
 pub const MOST: i64 = 960;
@@ -28,9 +29,6 @@ pub struct Sum {
 
 /// Sums of days.
 pub type Days = BTreeMap<(AccountId, i32), Sum>;
-
-/// A board's window: period and first day.
-pub type Window = (i16, i32);
 
 /// Points of accounts in windows.
 pub type Scores = BTreeMap<(AccountId, Window), i64>;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use entity::{RoomId, room};
 use reqwest::Method;
+use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};
+use solgik::tally;
 
 use crate::support::{Person, Reply, TestApp};
 
@@ -101,6 +104,50 @@ async fn get_rooms_comes_in_pages_of_six() {
     for past_the_end in ["_page=3", "_page=9&_limit=1", "_page=1000000", "_page=92233720368547758&_limit=100"] {
         let reply = sumi.get(&format!("/rooms/?{past_the_end}")).await;
         assert_eq!((reply.ok(), reply.header("x-total-count")), (json!([]), "8"), "{past_the_end}");
+    }
+    app.stop().await;
+}
+
+/// An empty room with an id that lies far from the others'.
+async fn far_away(app: &TestApp, id: i64) {
+    let row = room::ActiveModel {
+        id: Set(RoomId(id)),
+        name: Set(format!("먼 방 {id}")),
+        search_name: Set(format!("먼 방 {id}")),
+        description: Set(String::new()),
+        created_at: Set(app.app.clock.now()),
+        ..Default::default()
+    };
+    let tx = app.app.db.begin().await.unwrap();
+    let row = room::Entity::insert(row).exec_with_returning(&*tx).await.unwrap();
+    solgik::rooms::open(&tx, std::slice::from_ref(&row)).await.unwrap();
+    tx.commit_quietly().await.unwrap();
+}
+
+#[tokio::test]
+async fn get_rooms_whose_ids_lie_far_apart_come_whole_page_by_page() {
+    let app = TestApp::start().await;
+    let near = rooms(&app, &["1", "2"]).await;
+    for id in [1023, 1024, 1025, 4096, 9_000_000, 9_000_001] {
+        far_away(&app, id).await;
+    }
+    let sumi = app.person("수미").await;
+    for closed in [1025, 9_000_000] {
+        sumi.post(&path(closed), json!({})).await.ok();
+        sumi.delete(&path(closed)).await.ok();
+    }
+    let all = [9_000_001, 4096, 1024, 1023, near[1], near[0]];
+    for folded in [false, true] {
+        for limit in [1, 2, 4, 100] {
+            let mut seen = Vec::new();
+            for page in 1..=8 {
+                let list = sumi.get(&format!("/rooms/?_limit={limit}&_page={page}")).await;
+                assert_eq!(list.header("x-total-count"), "6");
+                seen.extend(ids(&list.ok()));
+            }
+            assert_eq!(seen, all, "{limit} a page, folded: {folded}");
+        }
+        tally::fold(&app.app.db).await.unwrap();
     }
     app.stop().await;
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use solgik::{
     accounts, people,
     study::{self, Stretch},
+    tally,
 };
 
 use crate::{
@@ -204,7 +205,7 @@ async fn people_share_ranks_and_the_rest_follow() {
             async move { board(viewer, &query).await }
         });
         assert_eq!(join_all(pages).await.concat(), whole, "{limit} a page");
-        study::tally::fold(&app.app.db).await.unwrap();
+        tally::fold(&app.app.db).await.unwrap();
     }
     let page = people[3].get("/accounts/?order_by=point&_limit=2").await;
     assert_eq!(page.header("x-total-count"), "6");
@@ -303,7 +304,7 @@ async fn lists_of_people_whose_ids_lie_far_apart_come_whole_page_by_page() {
             assert_eq!((&rows[..], &ids), (&board_rows[..], &by_id), "{limit} a page, folded: {folded}");
         }
         verified(&app).await;
-        study::tally::fold(&app.app.db).await.unwrap();
+        tally::fold(&app.app.db).await.unwrap();
     }
     app.stop().await;
 }
@@ -490,7 +491,7 @@ async fn many_write_at_once_and_the_ledger_holds() {
             writes.extend([one, one]);
         }
     }
-    let (app, fold) = (&app, || study::tally::fold(&app.app.db));
+    let (app, fold) = (&app, || tally::fold(&app.app.db));
     join_all(writes.iter().map(|one| async move {
         record(app, std::slice::from_ref(one)).await;
         fold().await.unwrap();
@@ -525,6 +526,7 @@ async fn ledger_verify_finds_what_differs_and_rebuild_heals_it() {
         "INSERT INTO tally_change (period, first_day, bucket, change) VALUES (16, 0, 0, 1)",
         "DELETE FROM tally WHERE period = 17",
         "DELETE FROM tally WHERE period = 11",
+        "INSERT INTO tally (period, first_day, bucket, accounts) VALUES (18, 0, 0, 1)",
     ] {
         app.app.db.execute_unprepared(corruption).await.unwrap();
         let differs = solgik(&app, &["ledger", "verify"], "").await;

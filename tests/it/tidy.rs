@@ -9,7 +9,7 @@ use std::{
 use solgik::error::ErrorCode;
 
 const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry"];
-const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http", "grams"];
+const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http", "grams", "tally"];
 const FEATURES: &[&str] = &["runs", "people", "product_keys", "friends", "rooms", "study", "timer", "accounts"];
 
 /// Who may import whom: a line names only modules of lines above it, so that no circle can be written down.
@@ -29,6 +29,8 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("http", &[FOUNDATION]),
     // Whoever finds rows by a part of their name shows them in pages.
     ("grams", &[FOUNDATION, &["db", "http"]]),
+    // What is counted is kept in the change that it comes of.
+    ("tally", &[FOUNDATION, &["db"]]),
     ("app", &[FOUNDATION, PLATFORM]),
     // Whose request it is, and what was answered, are rows.
     ("once", &[FOUNDATION, PLATFORM, &["app"]]),

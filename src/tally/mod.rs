@@ -1,7 +1,11 @@
-//! How many stand in which bucket of a board, and how many people there are, kept up without anybody waiting for anybody.
+//! Counts that are kept instead of counted: how many stand in which bucket of a board, and how many people and rooms there
+//! are, kept up without anybody waiting for anybody.
 //!
-//! Promises that what is counted and what is still to be folded in, together, are what stands on the board, in every
-//! snapshot. A change appends a row of its own; [`keep`] folds such rows into the counts, and one instance is enough.
+//! Promises that what is counted and what is still to be folded in, together, are what there is, in every snapshot. A
+//! change appends a row of its own; [`keep`] folds such rows into the counts, and one instance is enough. Whom to count
+//! is for those to say who write their rows.
+
+pub mod buckets;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,15 +17,14 @@ use sea_orm::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    buckets::{Blocks, Tally, block_of, bucket_of},
-    totals::Window,
-};
 use crate::{
-    app::App,
     db::{Db, Tx},
     error::Result,
 };
+use buckets::{Blocks, Tally, block_of, bucket_of};
+
+/// A board's window: period and first day.
+pub type Window = (i16, i32);
 
 /// How often changes are folded in: those that wait are added up by every reader.
 const EVERY: Duration = Duration::from_secs(1);
@@ -35,13 +38,14 @@ const ROWS: usize = 4000;
 /// What is counted by blocks of ids lies beside the boards, under numbers that no period has.
 const LIVING: Window = (16, 0);
 const LISTED: Window = (17, 0);
+const OPEN_ROOMS: Window = (18, 0);
 
 /// Who has points in `window`, by blocks of ids.
 fn scorers((period, first_day): Window) -> Window {
     (period + 8, first_day)
 }
 
-/// Groups of people that are counted by blocks of ids.
+/// What is counted by blocks of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Whose account is not deleted.
@@ -50,6 +54,8 @@ pub enum Group {
     Listed,
     /// Who have points in a window.
     Scorers(Window),
+    /// Rooms that are not closed.
+    OpenRooms,
 }
 
 impl Group {
@@ -58,6 +64,7 @@ impl Group {
             Self::Living => LIVING,
             Self::Listed => LISTED,
             Self::Scorers(window) => scorers(window),
+            Self::OpenRooms => OPEN_ROOMS,
         }
     }
 }
@@ -72,33 +79,33 @@ impl Changes {
         for (points, change) in [(old, -1), (new, 1)] {
             if points > 0 {
                 self.add(window, bucket_of(points), change);
-                self.belongs(account, Group::Scorers(window), change);
+                self.belongs(account.0, Group::Scorers(window), change);
             }
         }
     }
 
-    /// One account belongs to `group` from now on, or, by -1, no longer.
-    pub fn belongs(&mut self, account: AccountId, group: Group, change: i64) {
-        self.add(group.window(), block_of(account.0), change);
+    /// Row `id` belongs to `group` from now on, or, by -1, no longer.
+    pub fn belongs(&mut self, id: i64, group: Group, change: i64) {
+        self.add(group.window(), block_of(id), change);
     }
 
-    /// `accounts` of `block` belong to `group`.
-    pub(super) fn belonging(&mut self, block: i32, group: Group, accounts: i64) {
-        self.add(group.window(), block, accounts);
+    /// So many of `block` belong to `group`.
+    pub fn belonging(&mut self, block: i32, group: Group, rows: i64) {
+        self.add(group.window(), block, rows);
     }
 
     /// `accounts` stand at `points`.
-    pub(super) fn standing(&mut self, window: Window, points: i64, accounts: i64) {
+    pub fn standing(&mut self, window: Window, points: i64, accounts: i64) {
         self.add(window, bucket_of(points), accounts);
     }
 
     /// Everything that changes.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (Window, i32)> {
+    pub fn keys(&self) -> impl Iterator<Item = (Window, i32)> {
         self.0.keys().copied()
     }
 
     /// By how much one bucket changes.
-    pub(super) fn get(&self, window: Window, bucket: i32) -> i64 {
+    pub fn get(&self, window: Window, bucket: i32) -> i64 {
         self.0.get(&(window, bucket)).copied().unwrap_or(0)
     }
 
@@ -112,7 +119,7 @@ impl Changes {
 }
 
 /// Appends changes.
-pub(super) async fn append(tx: &Tx, changes: &Changes) -> Result<()> {
+pub async fn append(tx: &Tx, changes: &Changes) -> Result<()> {
     for rows in changes.rows().chunks(ROWS) {
         let rows = rows.iter().map(|(((period, first_day), bucket), change)| tally_change::ActiveModel {
             period: Set(*period),
@@ -127,11 +134,11 @@ pub(super) async fn append(tx: &Tx, changes: &Changes) -> Result<()> {
 }
 
 /// The tally of one window.
-pub(super) async fn read(connection: &impl ConnectionTrait, window: Window) -> Result<Tally> {
+pub async fn read(connection: &impl ConnectionTrait, window: Window) -> Result<Tally> {
     Ok(Tally::new(rows(connection, window).await?))
 }
 
-/// Where the people of a group are.
+/// Where the rows of a group are.
 pub async fn blocks(connection: &impl ConnectionTrait, group: Group) -> Result<Blocks> {
     Ok(Blocks::new(rows(connection, group.window()).await?))
 }
@@ -165,7 +172,7 @@ async fn rows(connection: &impl ConnectionTrait, window: Window) -> Result<Vec<(
 }
 
 /// All tallies, with what is still to be folded in.
-pub(super) async fn all(tx: &Tx) -> Result<Changes> {
+pub async fn all(tx: &Tx) -> Result<Changes> {
     let mut all = Changes::default();
     for row in tally::Entity::find().all(&**tx).await? {
         all.add((row.period, row.first_day), row.bucket, row.accounts);
@@ -177,9 +184,9 @@ pub(super) async fn all(tx: &Tx) -> Result<Changes> {
 }
 
 /// Folds changes in until `stop`.
-pub async fn keep(app: App, stop: CancellationToken) {
+pub async fn keep(db: Db, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        if let Err(error) = fold(&app.db).await {
+        if let Err(error) = fold(&db).await {
             tracing::warn!(%error, "folding tallies");
         }
     }
@@ -235,7 +242,7 @@ async fn add(tx: &Tx, changes: &Changes) -> Result<()> {
 }
 
 /// Counts again from what stands on the boards. The caller keeps everybody else from changing scores meanwhile.
-pub(super) async fn recount(tx: &Tx, counted: Changes) -> Result<()> {
+pub async fn recount(tx: &Tx, counted: Changes) -> Result<()> {
     tally_change::Entity::delete_many().exec(&**tx).await?;
     tally::Entity::delete_many().exec(&**tx).await?;
     add(tx, &counted).await

@@ -1,4 +1,4 @@
-//! Ranges of points, in which those on a board are counted, and ranges of ids, in which everybody is.
+//! Ranges of points, in which those on a board are counted, and ranges of ids, in which everything else is.
 //!
 //! Promises that more points never fall into a lower bucket, that up to 255 points each number has a bucket of its own,
 //! and that above that a bucket spans less than one part in a hundred of its points: a board of a million has some two
@@ -46,15 +46,19 @@ impl Tally {
 
     /// The bucket in which the place `offset`, from 0, lies, and how many stand above that bucket.
     pub fn locate(&self, offset: i64) -> Option<(i32, i64)> {
-        let mut above = 0;
-        for (bucket, accounts) in &self.0 {
-            if offset < above + accounts {
-                return Some((*bucket, above));
-            }
-            above += accounts;
-        }
-        None
+        locate(self.0.iter().map(|(bucket, accounts)| (bucket, accounts)), offset)
     }
+}
+
+fn locate<'a>(blocks: impl IntoIterator<Item = (&'a i32, &'a i64)>, offset: i64) -> Option<(i32, i64)> {
+    let mut before = 0;
+    for (block, rows) in blocks {
+        if offset < before + rows {
+            return Some((*block, before));
+        }
+        before += rows;
+    }
+    None
 }
 
 /// Ids of one block, as a power of two.
@@ -80,10 +84,10 @@ impl Blocks {
         Self(rows.into_iter().collect())
     }
 
-    /// Those of these who are not among `others`, all of whom are.
+    /// Those of these that are not among `others`, all of which are.
     pub fn without(mut self, others: &Self) -> Self {
-        for (block, accounts) in &others.0 {
-            *self.0.entry(*block).or_default() -= accounts;
+        for (block, rows) in &others.0 {
+            *self.0.entry(*block).or_default() -= rows;
         }
         self
     }
@@ -95,14 +99,12 @@ impl Blocks {
 
     /// The block in which the place `offset`, from 0, lies, and how many are in those before it.
     pub fn locate(&self, offset: i64) -> Option<(i32, i64)> {
-        let mut before = 0;
-        for (block, accounts) in &self.0 {
-            if offset < before + accounts {
-                return Some((*block, before));
-            }
-            before += accounts;
-        }
-        None
+        locate(&self.0, offset)
+    }
+
+    /// As [`Blocks::locate`], but from the highest id down: `before` are those in the blocks above.
+    pub fn locate_back(&self, offset: i64) -> Option<(i32, i64)> {
+        locate(self.0.iter().rev(), offset)
     }
 }
 
@@ -118,6 +120,8 @@ mod tests {
         assert_eq!(others.total(), 26);
         let places = [0, 22, 23, 25, 26].map(|offset| others.locate(offset));
         assert_eq!(places, [Some((0, 0)), Some((0, 0)), Some((7, 23)), Some((7, 23)), None]);
+        let places = [0, 2, 3, 25, 26].map(|offset| others.locate_back(offset));
+        assert_eq!(places, [Some((7, 0)), Some((7, 0)), Some((0, 3)), Some((0, 3)), None]);
     }
 
     #[test]
