@@ -126,8 +126,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads a channel's state and sends it as a snapshot until its gate can be opened. Moves are said one by one before:
-    /// no snapshot tells of them.
+    /// Reads a channel's state and sends it as a snapshot until its gate can be opened.
     pub(super) async fn resend(&mut self, channel: Channel) -> Result<(), CloseReason> {
         loop {
             self.outlet.hold(channel);
@@ -139,12 +138,6 @@ impl Connection {
                 }
                 Err(error) => return Err(self.broken(&error)),
             };
-            if self.outlet.held_moves(channel).iter().any(|off| *off <= place.off) {
-                let beginning = Place { off: 0, ..place };
-                // What was held is written now; what was too much is read again.
-                let _ = self.outlet.release(channel, &beginning);
-                continue;
-            }
             self.write([frame]);
             if self.outlet.release(channel, &place).is_ok() {
                 return Ok(());
@@ -157,6 +150,7 @@ impl Connection {
         match channel {
             Channel::User(account) => {
                 let (state, place) = picture::user(&self.app, account).await?;
+                self.take_back(state.seat).await?;
                 Ok((frames::snapshot(channel, now, &Snapshot { place: place.clone(), state }), place))
             }
             Channel::Room(room) => {
@@ -174,6 +168,24 @@ impl Connection {
         }
     }
 
+    /// Shows the empty picture of the room that was shown last, if the user's `seat` is another one. Whatever of the user's
+    /// channel is replaced by its state may have held the word of the move, and no state of a user says where one sits.
+    /// Who has heard the word already is told nothing new.
+    async fn take_back(&mut self, seat: Option<RoomId>) -> Result<()> {
+        let Some(shown) = self.shown.filter(|shown| Some(*shown) != seat) else { return Ok(()) };
+        let channel = Channel::Room(shown);
+        let place = self.app.hub.standing(channel).await?.place;
+        if self.room == self.shown {
+            self.leave_channel();
+        }
+        let snapshot = Snapshot { place, state: RoomState { room: None } };
+        self.write([frames::snapshot(channel, self.app.clock.now(), &snapshot)]);
+        self.shown = None;
+        // There may be another room to be shown.
+        self.outlet.follow();
+        Ok(())
+    }
+
     /// Listens to the room in which the user sits now. Answers its picture if that is another one than before; the
     /// gate is still closed then, and every move up to the picture has been written: a client forgets a room's picture
     /// when it hears of a move elsewhere, and an older word must not make it forget a newer picture.
@@ -188,6 +200,9 @@ impl Connection {
             if seat == self.room && seat.is_none_or(listens) {
                 return Ok(None);
             }
+            if self.outlet.is_held(Channel::User(self.caller.account)) {
+                self.take_back(seat).await?;
+            }
             self.leave_channel();
             let Some(room) = seat else { return Ok(None) };
             self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
@@ -199,6 +214,7 @@ impl Connection {
             }
             let picture = picture?;
             if !self.catch_up().await? {
+                self.shown = picture.as_ref().map(|_| room);
                 return Ok(picture);
             }
             self.leave_channel();
@@ -254,18 +270,6 @@ impl Connection {
         match self.outlet.release(channel, place) {
             Ok(()) => Ok(()),
             Err(_) => self.resend(channel).await,
-        }
-    }
-
-    /// What is missing of the user's own channel may have led elsewhere. No picture of a user says so: the old room's does.
-    /// Says whether that could be found out.
-    pub(super) async fn look_back(&mut self) -> Result<bool, CloseReason> {
-        let Some(room) = self.room else { return Ok(true) };
-        match rooms::current(&*self.app.db, self.caller.account).await {
-            Ok(seat) if seat == Some(room) => Ok(true),
-            Ok(_) => self.resend(Channel::Room(room)).await.map(|()| true),
-            Err(error) if error.code() == ErrorCode::Unavailable => Ok(false),
-            Err(error) => Err(self.broken(&error)),
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Connection {
     pub(super) peer: IpAddr,
     /// The room whose channel this connection listens to.
     pub(super) room: Option<RoomId>,
+    /// The room whose picture the client was shown last. It may have heard since that it sits there no more.
+    pub(super) shown: Option<RoomId>,
     /// Rooms whose counts are watched, with what was told last.
     pub(super) lobby: BTreeMap<RoomId, Option<CountView>>,
     socket: Socket,
@@ -142,6 +144,7 @@ impl Connection {
             locale: known.locale,
             peer: opening.peer,
             room: None,
+            shown: None,
             lobby: BTreeMap::new(),
             socket,
             bucket,
@@ -224,16 +227,10 @@ impl Connection {
 
     /// Looks where the connection belongs and what it has to read anew.
     async fn look(&mut self) -> Result<(), CloseReason> {
-        let stale = self.outlet.take_stale();
-        let follows = self.outlet.takes_follow();
-        if stale.contains(&Channel::User(self.caller.account)) && !self.look_back().await? {
-            stale.into_iter().for_each(|channel| self.look_again(Some(channel)));
-            return Ok(());
-        }
-        if follows {
+        if self.outlet.takes_follow() {
             self.refollow().await?;
         }
-        for channel in stale {
+        for channel in self.outlet.take_stale() {
             self.resend(channel).await?;
         }
         Ok(())

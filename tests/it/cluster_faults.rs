@@ -145,8 +145,15 @@ async fn a_deaf_instance_is_repaired_without_its_clients_noticing() {
 
 /// A process beside an instance of this one, and somebody's socket on it.
 async fn with_a_process(settings: &[(&str, &str)]) -> Option<(TestApp, Server, Person, Person, WsClient, WsClient)> {
-    let (url, prefix) = (redis()?, prefix());
-    let shared = [("broker.redis_url", &*url), ("broker.prefix", &*prefix)];
+    Some(with_a_process_at(&redis()?, settings).await)
+}
+
+async fn with_a_process_at(
+    url: &str,
+    settings: &[(&str, &str)],
+) -> (TestApp, Server, Person, Person, WsClient, WsClient) {
+    let prefix = prefix();
+    let shared = [("broker.redis_url", url), ("broker.prefix", &*prefix)];
     let app = TestApp::with(&shared.iter().chain(settings).copied().collect::<Vec<_>>()).await;
     let names: Vec<_> = shared
         .iter()
@@ -166,7 +173,56 @@ async fn with_a_process(settings: &[(&str, &str)]) -> Option<(TestApp, Server, P
     let mut socket = hana.connect().await;
     socket.hello().await;
     watch.expect("presence.online").await;
-    Some((app, server, sumi, hana, watch, socket))
+    (app, server, sumi, hana, watch, socket)
+}
+
+/// The next snapshot of `room`.
+async fn snapshot_of(room: i64, socket: &mut WsClient) -> Value {
+    loop {
+        let mut snapshot = socket.expect("snapshot").await;
+        if snapshot["ch"] == format!("room:{room}") {
+            return snapshot["d"]["room"].take();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_whose_word_goes_with_redis_is_shown() {
+    if redis().is_none() {
+        return;
+    }
+    let mut redis = RedisServer::start().await;
+    let (app, server, sumi, hana, watch, mut socket) = with_a_process_at(&redis.url(), &[]).await;
+    let there = app.door_at(&server.base);
+    let room = sumi.get("/rooms/check/").await.ok()["id"].as_i64().unwrap();
+    let other = app.person("민호").await.make_room().await;
+    for moves_on in [false, true] {
+        redis.kill();
+        // Whatever is said now is said before this instance listens again, into an epoch that it does not know.
+        server.pause(true);
+        let hana = hana.at(&app);
+        hana.delete(&format!("/rooms/{room}/")).await.ok();
+        if moves_on {
+            hana.enter(other).await;
+        }
+        redis.start_again().await;
+        until("the other instance is ready", async || ready(&app).await).await;
+        app.say_all().await;
+        server.pause(false);
+        assert_eq!(snapshot_of(room, &mut socket).await, Value::Null);
+        until("the process is ready", async || there.get("/readyz").await.status == 200).await;
+        if moves_on {
+            let members = snapshot_of(other, &mut socket).await["members"].take();
+            assert_eq!(members.as_array().unwrap().len(), 2);
+        } else {
+            assert_eq!(socket.call("room.leave", json!({})).await.unwrap_err()["code"], "not_a_member");
+            socket.call("room.enter", json!({"room": room})).await.unwrap();
+        }
+    }
+    assert_eq!(socket.call("whoami", json!({})).await.unwrap()["room"], other);
+    drop((watch, socket));
+    drop(server);
+    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

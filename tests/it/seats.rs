@@ -1,10 +1,16 @@
 //! Seats through the door: entering, leaving, and what that lets one see and do. Crowds at the door are in `races.rs`.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use futures_util::future::join_all;
+use entity::{AccountId, membership};
+use futures_util::future::{join, join_all};
 use reqwest::Method;
+use sea_orm::EntityTrait;
 use serde_json::{Value, json};
+use solgik::realtime::Channel;
 
 use crate::{
     rooms::{fields, ids, make, path},
@@ -334,5 +340,43 @@ async fn threat_14_whoever_has_left_hears_and_says_nothing() {
         assert_eq!(sumi_socket.expect("room.cheer").await["d"]["text"], text);
     }
     sumi_socket.expect_silence().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_is_lost_while_a_client_asks_anew_is_shown() {
+    let app = TestApp::start().await;
+    let (sumi, minho) = (app.person("수미").await, app.person("민호").await);
+    let room = make(&sumi, json!({"name": "새벽반"})).await;
+    let mut socket = minho.connect().await;
+    socket.hello().await;
+    let (own, registry) = (Channel::User(AccountId(minho.id)), app.app.hub.registry());
+    let outlet = registry.of(AccountId(minho.id)).remove(0);
+    let mut lost = 0;
+    for _ in 0..100 {
+        socket.call("room.enter", json!({"room": room})).await.unwrap();
+        socket.events().await;
+        // Gone, and no word of it comes.
+        membership::Entity::delete_by_id(AccountId(minho.id)).exec(&*app.app.db).await.unwrap();
+        let over = AtomicBool::new(false);
+        let asks = async {
+            socket.call("sync", json!({"since": {own.to_string(): ["long ago", 0]}})).await.unwrap();
+            over.store(true, Ordering::Relaxed);
+        };
+        // While the answer is put together, something is missed.
+        let misses = async {
+            while !outlet.is_held(own) && !over.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
+            registry.resync(own);
+            !over.load(Ordering::Relaxed)
+        };
+        lost += u32::from(join(asks, misses).await.1);
+        let shown = socket.events().await;
+        let snapshots = shown.iter().filter(|event| event["ev"] == "snapshot");
+        let mut of_the_room = snapshots.filter(|event| event["ch"] == format!("room:{room}"));
+        assert!(of_the_room.any(|event| event["d"]["room"].is_null()), "{shown:?}");
+    }
+    assert!(lost > 0, "the answer is always quicker");
     app.stop().await;
 }
