@@ -67,6 +67,7 @@ async fn figures(app: &App) -> Result<String> {
     }
     metrics.database_up.set(i64::from(answers.is_ok()));
     metrics.broker_up.set(i64::from(app.hub.broker().check().await.is_ok()));
+    metrics.broker_lease_age.set(app.hub.broker().lease_age().as_secs_f64());
     if let Some(process) = Process::now() {
         metrics.look_at(&process);
     }

@@ -270,3 +270,48 @@ async fn an_instance_that_was_given_up_says_again_who_is_there() {
     drop(server);
     app.stop().await;
 }
+
+/// Takes an instance away that held so many people, and answers under which keys.
+async fn bury(server: &RedisServer, prefix: &str, dead: &str, people: i64) -> Vec<String> {
+    const PARTITIONS: i64 = 64;
+    let fill = "for n = 1, ARGV[1] do redis.call('SADD', KEYS[1], string.format('%.0f', n * ARGV[2] + ARGV[3]) .. ' ' .. ARGV[4] .. ':1') end";
+    let mut held = Vec::new();
+    for partition in 0..PARTITIONS {
+        let key = format!("{prefix}:{{p{partition}}}:held:{dead}");
+        let (each, step, rest) = ((people / PARTITIONS).to_string(), PARTITIONS.to_string(), partition.to_string());
+        let () = server.run(&["EVAL", fill, "1", &key, &each, &step, &rest, dead]).await;
+        held.push(key);
+    }
+    let () = server.run(&["ZADD", &format!("{prefix}:{{leases}}:ended"), "0", dead]).await;
+    held
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_instance_reaps_a_dead_one_and_loses_no_lease_over_it() {
+    // So many that it takes longer than a lease.
+    const PEOPLE: i64 = 64 * 4096;
+    if redis().is_none() {
+        return;
+    }
+    let server = RedisServer::start().await;
+    let pair = Pair::at(&server.url(), &[("broker.lease_secs", "1")]).await;
+    let names = || [pair.one.app.hub.instance(), pair.two.app.hub.instance()];
+    let (before, prefix) = (names(), pair.one.app.config.broker.prefix.clone());
+    let held = bury(&server, &prefix, "dead", PEOPLE).await;
+    let began = Instant::now();
+    until("nobody is held by the dead", async || {
+        let mut count = vec!["EXISTS"];
+        count.extend(held.iter().map(String::as_str));
+        server.run::<i64>(&count).await == 0
+    })
+    .await;
+    println!("reaped in {:?}", began.elapsed());
+    until("it is done with", async || server.run::<i64>(&["EXISTS", &format!("{prefix}:{{leases}}:ended")]).await == 0)
+        .await;
+    // Each of them was looked at once.
+    let stats: String = server.run(&["INFO", "commandstats"]).await;
+    let looks = stats.lines().find_map(|line| line.strip_prefix("cmdstat_hkeys:calls=")).unwrap();
+    assert_eq!(looks.split(',').next().unwrap().parse(), Ok(PEOPLE), "{looks}");
+    assert_eq!(names(), before);
+    pair.stop().await;
+}

@@ -313,6 +313,11 @@ pub trait Broker: Send + Sync + Debug {
         Ok(())
     }
 
+    /// How long ago this instance last showed the others that it lives. One that is alone need not.
+    fn lease_age(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Forgets what nobody can ask for any more, and lets go of channels without a listener here.
     async fn sweep(&self, now: Millis) -> Result<()>;
 }

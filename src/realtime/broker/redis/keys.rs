@@ -101,9 +101,10 @@ impl Keys {
         format!("{}:{{words}}", self.prefix)
     }
 
-    /// Instances by their last sign of life, what they say of themselves, and those that are given up.
-    pub(super) fn leases(&self) -> [String; 3] {
-        ["", ":about", ":ended"].map(|rest| format!("{}:{{leases}}{rest}", self.prefix))
+    /// Instances by their last sign of life, what they say of themselves, those that are given up, and who sees to each of
+    /// these.
+    pub(super) fn leases(&self) -> [String; 4] {
+        ["", ":about", ":ended", ":claimed"].map(|rest| format!("{}:{{leases}}{rest}", self.prefix))
     }
 
     /// What is kept to be taken once.

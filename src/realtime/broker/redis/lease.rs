@@ -1,14 +1,13 @@
-//! Which instances live, and what becomes of what a dead one held.
+//! Which instances live.
 //!
 //! An instance that renews its lease lives; its connections need no lease of their own. One that does not is given up by
-//! any other: its users are held, as if each had lost its connection, and nobody is told before they had time to come
-//! back. Promises that nobody is given up by an instance that may itself have been cut off, that an instance which was
-//! given up and lives says everything again under a new name, and that a Redis without its data announces nobody as
-//! gone.
+//! any other. Promises that nobody is given up by an instance that may itself have been cut off, and that an instance which
+//! was given up and lives goes on under a new name. It only looks and renews: whatever follows from what it finds is owed
+//! (`owed.rs`), and takes as long as it takes.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,29 +15,18 @@ use entity::Millis;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, keys::Partition, presence::member_of};
+use super::{Inner, keys::Partition};
 use crate::{clock, error::Result, realtime::broker::InstanceInfo};
 
 /// How often this instance looks whether all is well, in a lease; and how often it renews it.
-const LOOKS: u32 = 9;
+pub(super) const LOOKS: u32 = 9;
 const RENEWALS: u32 = 3;
-
-/// Members of a dead instance that one script gives up.
-const BATCH: usize = 128;
-
-/// How long the mark of a given-up name stays: longer than anybody can be paused.
-const FENCE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// After Redis has lost its data, the others have so long to say again whom they hold; a picture that is read earlier
-/// may show fewer people than there are.
-const SETTLE: Duration = Duration::from_secs(3);
 
 /// What the keeper remembers from one look to the next.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Each partition's life and server.
     partitions: HashMap<Partition, (String, String)>,
-    renewed: Option<Instant>,
     /// Since when every renewal has succeeded.
     steady_since: Option<Instant>,
     named: Option<Arc<str>>,
@@ -61,7 +49,7 @@ struct About {
 }
 
 impl Inner {
-    /// Looks, renews, gives up whoever is dead; until the task that it runs in ends.
+    /// Looks and renews, until the task that it runs in ends.
     pub(super) async fn keep_lease(&self) {
         let mut seen = Seen::default();
         let pace = self.lease / LOOKS;
@@ -80,15 +68,17 @@ impl Inner {
 
     async fn look(&self, seen: &mut Seen) -> Result<()> {
         let lost = self.beat(seen).await?;
-        let now = self.clock.now();
+        if !lost.is_empty() {
+            tracing::warn!(
+                partitions = lost.len(),
+                "Redis has lost its data or is another one; saying again what it knew"
+            );
+            self.owe(|owed| owed.restore(&lost, Instant::now()));
+        }
         let instance = self.instance();
         let renamed = seen.named.as_ref().is_some_and(|named| *named != instance);
         let fresh = seen.named.as_ref().is_none_or(|named| *named != instance);
-        if seen.steady_since.is_none()
-            || fresh
-            || !lost.is_empty()
-            || seen.renewed.is_none_or(|renewed| renewed.elapsed() >= self.lease / RENEWALS)
-        {
+        if seen.steady_since.is_none() || fresh || !lost.is_empty() || self.lease_age() >= self.lease / RENEWALS {
             // Whoever went while Redis was away.
             let back = seen.steady_since.is_none();
             let began_anew = fresh || !lost.is_empty();
@@ -99,40 +89,13 @@ impl Inner {
             }
             seen.named = Some(instance);
             if back {
-                self.tidy(now).await?;
+                self.owe(|owed| owed.tidy());
             }
         }
         if renamed {
-            self.say_again(now, |_| true, false).await?;
+            self.owe(|owed| owed.say_again(Partition::all()));
         }
-        if !lost.is_empty() {
-            self.healthy.store(false, Ordering::Relaxed);
-            tracing::warn!(
-                partitions = lost.len(),
-                "Redis has lost its data or is another one; saying again what it knew"
-            );
-            self.say_again(now, |partition| lost.contains(&partition), true).await?;
-            *self.settling.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now() + SETTLE);
-        }
-        self.settle(seen).await?;
-        Ok(())
-    }
-
-    /// Once the others had time to say again what they hold, everybody here looks at the channels anew.
-    async fn settle(&self, seen: &Seen) -> Result<()> {
-        let settling = *self.settling.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match settling {
-            Some(until) if until > Instant::now() => return Ok(()),
-            Some(_) => {
-                *self.settling.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-                for channel in self.follows.all() {
-                    self.sink.resync(channel);
-                }
-                self.compare(&self.follows.all()).await?;
-            }
-            None => {}
-        }
-        self.healthy.store(seen.steady_since.is_some(), Ordering::Relaxed);
+        self.healthy.store(!self.owed().is_behind(), Ordering::Relaxed);
         self.metrics.broker_lag.set(self.ears.lag().as_secs_f64());
         self.metrics.broker_channels.set(i64::try_from(self.follows.len()).unwrap_or(i64::MAX));
         Ok(())
@@ -159,7 +122,8 @@ impl Inner {
         Ok(lost)
     }
 
-    /// Whether the lease was still there. Gives up others if this instance has been there all the time.
+    /// Whether the lease was still there. Gives up others if this instance has been there all the time; one instance sees to
+    /// what each of them held.
     async fn renew(&self, seen: &mut Seen, instance: &str, new: bool) -> Result<bool> {
         let steady = seen.steady_since.is_some_and(|since| since.elapsed() > self.lease);
         let about = serde_json::to_string(&self.about()).map_err(anyhow::Error::from)?;
@@ -167,88 +131,19 @@ impl Inner {
         let asked = self.clock.now();
         let answer: Vec<String> = self.link.eval(&self.scripts.renew, &self.keys.leases(), arguments).await?;
         let Some((held, given_up)) = answer.split_first() else { return Ok(false) };
-        seen.renewed = Some(Instant::now());
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         seen.steady_since.get_or_insert_with(Instant::now);
         for pair in given_up.chunks_exact(2) {
             let [dead, age] = pair else { continue };
-            if **dead == *instance {
-                return Ok(false);
-            }
             let age: i64 = age.parse().unwrap_or_default();
-            self.reap(dead, Millis(asked.0 - age)).await?;
+            self.owe(|owed| owed.reap(dead, Millis(asked.0 - age)));
         }
         Ok(held == "1")
     }
 
-    /// Holds the users of an instance that last showed itself at `lost`.
-    async fn reap(&self, dead: &str, lost: Millis) -> Result<()> {
-        tracing::warn!(instance = dead, "an instance is gone; its users are held");
-        let due = clock::after(lost, hold(self.grace, self.lease));
-        // The marks first: whatever still speaks under that name is refused from here on. All partitions in one turn: who
-        // takes longer over this than its own lease lasts is given up itself, and then nobody is left to do it.
-        let fence = |partition| {
-            let mut fence = redis::cmd("SET");
-            fence.arg(self.keys.fenced(partition, dead)).arg(1).arg("PX").arg(clock::millis(FENCE));
-            (partition, fence)
-        };
-        let _: Vec<()> = self.link.run_all(Partition::all().map(fence).collect()).await?;
-        loop {
-            let look = |partition| {
-                let mut look = redis::cmd("SRANDMEMBER");
-                look.arg(self.keys.held_by(partition, dead)).arg(BATCH);
-                (partition, look)
-            };
-            let found: Vec<Vec<String>> = self.link.run_all(Partition::all().map(look).collect()).await?;
-            let found: Vec<_> = Partition::all().zip(found).filter(|(_, members)| !members.is_empty()).collect();
-            if found.is_empty() {
-                break;
-            }
-            let mut holds = Vec::with_capacity(found.len());
-            for (partition, members) in &found {
-                holds.push(self.hold_all(*partition, dead, members, lost, due));
-            }
-            futures_util::future::try_join_all(holds).await?;
-        }
-        let [_, _, ended] = self.keys.leases();
-        self.link.run(redis::cmd("ZREM").arg(ended).arg(dead)).await
-    }
-
-    /// Holds `members` of one partition of a dead instance.
-    async fn hold_all(
-        &self,
-        partition: Partition,
-        dead: &str,
-        members: &[String],
-        lost: Millis,
-        due: Millis,
-    ) -> Result<()> {
-        let mut keys = vec![self.keys.held_by(partition, dead), self.keys.due(partition)];
-        let mut arguments = vec![lost.0.to_string(), due.0.to_string()];
-        for member in members {
-            let Some(((user, _), (name, device))) = member_of(member).zip(member.split_once(' ')) else {
-                continue;
-            };
-            keys.push(self.keys.user(user));
-            arguments.extend([name.to_owned(), device.to_owned()]);
-        }
-        self.link.eval(&self.scripts.reap, &keys, arguments).await
-    }
-
-    /// Says again which devices are here, in the partitions for which `again` is true.
-    async fn say_again(&self, now: Millis, again: impl Fn(Partition) -> bool, known: bool) -> Result<()> {
-        let mine: Vec<_> = self.mine().iter().map(|(user, devices)| (*user, devices.clone())).collect();
-        for (user, devices) in mine.into_iter().filter(|(user, _)| again(Partition::of_user(*user))) {
-            for (device, _) in devices {
-                // Its edge, if it has one, is told by whoever looks next for what is due.
-                self.say_connected(user, device, (now, Duration::ZERO), known).await?;
-            }
-        }
-        self.tidy(now).await
-    }
-
     /// A new name, because the present one was given up. Everything is said again under it.
     pub(super) fn rename(&self, given_up: &str) {
-        let mut instance = self.instance.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut instance = self.instance.write().unwrap_or_else(PoisonError::into_inner);
         if **instance == *given_up {
             *instance = super::new_name();
             tracing::warn!(given_up, instance = &**instance, "this instance was given up; it goes on under a new name");
@@ -267,9 +162,14 @@ impl Inner {
         }
     }
 
+    /// How long ago the lease was renewed.
+    pub(super) fn lease_age(&self) -> Duration {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     /// All instances whose lease holds.
     pub(super) async fn instances(&self) -> Result<Vec<InstanceInfo>> {
-        let [_, about, _] = self.keys.leases();
+        let [_, about, ..] = self.keys.leases();
         let all: HashMap<String, String> = self.link.run(redis::cmd("HGETALL").arg(about)).await?;
         let own = self.instance();
         let mut all: Vec<_> = all
@@ -286,7 +186,7 @@ impl Inner {
 
     /// This instance ends and its connections are gone: nobody has to give it up.
     pub(super) async fn leave(&self) -> Result<()> {
-        let [leases, about, _] = self.keys.leases();
+        let [leases, about, ..] = self.keys.leases();
         let instance = self.instance();
         self.tidy(self.clock.now()).await?;
         let () = self.link.run(redis::cmd("ZREM").arg(leases).arg(&*instance)).await?;

@@ -12,6 +12,7 @@ mod keys;
 mod lease;
 mod link;
 mod listen;
+mod owed;
 mod presence;
 mod scripts;
 mod words;
@@ -37,6 +38,7 @@ use self::{
     follow::{Follows, Join},
     keys::Keys,
     link::{Link, Target},
+    owed::Owed,
     presence::{Mine, Unsaid},
     scripts::Scripts,
     words::Question,
@@ -109,8 +111,11 @@ struct Inner {
     ears: Ears,
     hears: AtomicBool,
     healthy: AtomicBool,
-    settling: Mutex<Option<Instant>>,
     look_now: Notify,
+    /// When the lease was renewed.
+    renewed: Mutex<Instant>,
+    owed: Mutex<Owed>,
+    owes: Notify,
 }
 
 fn new_name() -> Arc<str> {
@@ -151,8 +156,10 @@ impl RedisBroker {
             ears: Ears::new(),
             hears: AtomicBool::new(false),
             healthy: AtomicBool::new(false),
-            settling: Mutex::default(),
             look_now: Notify::new(),
+            renewed: Mutex::new(Instant::now()),
+            owed: Mutex::default(),
+            owes: Notify::new(),
         };
         if let Err(error) = inner.link.connect().await {
             tracing::warn!(%error, "Redis is not to be reached; this instance is not ready until it is");
@@ -198,6 +205,10 @@ impl Broker for RedisBroker {
             tokio::spawn({
                 let inner = Arc::clone(inner);
                 async move { inner.keep_lease().await }
+            }),
+            tokio::spawn({
+                let inner = Arc::clone(inner);
+                async move { inner.pay().await }
             }),
             tokio::spawn({
                 let inner = Arc::clone(inner);
@@ -306,6 +317,10 @@ impl Broker for RedisBroker {
         let inner = &self.inner;
         let well = inner.link.is_up() && inner.hears.load(Ordering::Relaxed) && inner.healthy.load(Ordering::Relaxed);
         if well { Ok(()) } else { Err(ErrorCode::Unavailable.into()) }
+    }
+
+    fn lease_age(&self) -> Duration {
+        self.inner.lease_age()
     }
 
     async fn sweep(&self, now: Millis) -> Result<()> {

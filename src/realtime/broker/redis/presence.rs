@@ -10,7 +10,7 @@ use std::{
 use entity::{AccountId, Millis};
 use redis::ToRedisArgs;
 
-use super::{Inner, keys::Partition, scripts::Lua};
+use super::{Inner, keys::Partition, owed::Owed, scripts::Lua};
 use crate::{
     clock,
     error::{Error, Result},
@@ -110,8 +110,8 @@ impl Inner {
         }
         let said = self.say_disconnected(user, device, now, (now, PATIENCE), held).await;
         if said.is_err() {
-            // Said once Redis is back.
             self.unsaid().insert((user, device), Lost { at: now, held });
+            self.owe(Owed::tidy);
         }
         said
     }
@@ -134,6 +134,7 @@ impl Inner {
     /// told by whoever finds that nobody has told them.
     pub(super) async fn tidy(&self, now: Millis) -> Result<()> {
         let instance = self.instance();
+        let unsaid = self.unsaid().clone();
         let look = |partition| {
             let mut look = redis::cmd("SMEMBERS");
             look.arg(self.keys.held_by(partition, &instance));
@@ -145,11 +146,11 @@ impl Inner {
             if self.mine().get(&user).is_some_and(|mine| mine.iter().any(|(mine, _)| *mine == device)) {
                 continue;
             }
-            let known = self.unsaid().get(&(user, device)).copied();
+            let known = unsaid.get(&(user, device)).copied();
             let Lost { at, held } = known.unwrap_or(Lost { at: now, held: true });
             self.say_disconnected(user, device, at, (now, Duration::ZERO), held).await?;
         }
-        self.unsaid().clear();
+        self.unsaid().retain(|lost, _| !unsaid.contains_key(lost));
         Ok(())
     }
 
