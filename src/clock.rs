@@ -44,6 +44,11 @@ pub fn after(at: Millis, by: Duration) -> Millis {
     Millis(at.0.saturating_add(millis(by)))
 }
 
+/// `at` moved back by `by`.
+pub fn before(at: Millis, by: Duration) -> Millis {
+    Millis(at.0.saturating_sub(millis(by)))
+}
+
 /// How long from `from` until `to`; zero if that is past.
 pub fn until(from: Millis, to: Millis) -> Duration {
     Duration::from_millis(u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0))

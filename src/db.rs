@@ -4,7 +4,12 @@
 //! first statement, so nobody fails half-way because somebody else wrote. Migrations are applied on connecting.
 //! Queries live in the features' `store.rs`.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    mem,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context;
 use migration::{Migrator, MigratorTrait, applied};
@@ -26,7 +31,11 @@ pub struct Db {
     /// SQLite has one writer; queueing for it here is fair and never busy-waits.
     writer: Option<Arc<Semaphore>>,
     commits: watch::Sender<()>,
+    notes: Notes,
 }
+
+/// What transactions leave for whoever looks after it once they are committed.
+type Notes = Arc<Mutex<BTreeSet<String>>>;
 
 impl Db {
     /// Opens the configured database and brings its schema up to date.
@@ -69,7 +78,7 @@ impl Db {
             )
         })?;
         let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
-        Ok(Self { pool, writer, commits: watch::Sender::new(()) })
+        Ok(Self { pool, writer, commits: watch::Sender::new(()), notes: Notes::default() })
     }
 
     /// Begins a transaction that writes. Dropping it undoes it.
@@ -83,12 +92,18 @@ impl Db {
             ..TransactionOptions::default()
         };
         let inner = self.pool.begin_with_options(options).await?;
-        Ok(Tx { inner, _writer: writer, commits: self.commits.clone() })
+        let (notes, commits) = (Mutex::default(), self.commits.clone());
+        Ok(Tx { inner, _writer: writer, notes, left: Arc::clone(&self.notes), commits })
     }
 
     /// Changes after commits; several may be told as one.
     pub fn commits(&self) -> watch::Receiver<()> {
         self.commits.subscribe()
+    }
+
+    /// Takes the notes of what was committed.
+    pub fn take_notes(&self) -> BTreeSet<String> {
+        mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the database answers, and knows every step that this program knows. It may know more: while instances
@@ -129,13 +144,22 @@ pub struct Tx {
     inner: DatabaseTransaction,
     // After `inner`: the place is free once the transaction has ended.
     _writer: Option<OwnedSemaphorePermit>,
+    notes: Mutex<Vec<String>>,
+    left: Notes,
     commits: watch::Sender<()>,
 }
 
 impl Tx {
+    /// Leaves a note for [`Db::take_notes`], to be found once this is committed.
+    pub fn note(&self, note: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+
     /// Makes it last, and wakes whoever relays what was said in it.
     pub async fn commit(self) -> Result<()> {
         self.inner.commit().await?;
+        let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(notes);
         self.commits.send_replace(());
         Ok(())
     }

@@ -2,32 +2,39 @@
 //!
 //! Promises that an event or a letter written in a transaction is said after its commit, at least once to the broker
 //! and, by its key, exactly once to everybody else; and that a channel's events are said in the order of their commits,
-//! provided that whoever says something holds the lock of the channel's row. A crash delays, it does not lose.
+//! provided that whoever says something holds the lock of the channel's row. A crash delays, it does not lose: of several
+//! instances each says what it has committed itself, and what has waited for so long that its own instance must be gone.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use entity::{Millis, OutboxId, outbox};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::{self, Clock},
     db::{Db, Tx},
     error::Result,
     realtime::{Channel, Event, Hub, broker::Message},
 };
 
-/// Rows that one turn of the relay takes.
+/// Rows that are said before they are removed, and channels that are looked for at once.
 const BATCH: u64 = 256;
 
-/// How long the relay sleeps when nobody wakes it: another process may have written.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often the relay looks for what others have left unsaid.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long others may take to say what they have committed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Says `event` in `channel` once `tx` is committed. The row that the channel belongs to must be locked by `tx`.
 pub async fn say(tx: &Tx, channel: Channel, at: Millis, event: &Event) -> Result<()> {
     let message = Message::new(event)?;
     let body = serde_json::to_string(&message).map_err(anyhow::Error::from)?;
+    tx.note(channel.to_string());
     insert(tx, Some(channel.to_string()), at, body).await
 }
 
@@ -110,19 +117,53 @@ pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
             .limit(BATCH)
             .all(&**db)
             .await?;
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-        for row in rows {
-            publish(hub, row).await?;
-        }
-        let found = ids.len();
-        if found > 0 {
-            remove(db, ids).await?;
-        }
+        let found = rows.len();
+        say_all(db, hub, rows).await?;
         done += found;
         if (found as u64) < BATCH {
             return Ok(done);
         }
     }
+}
+
+async fn say_all(db: &Db, hub: &Hub, rows: Vec<outbox::Model>) -> Result<()> {
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    for row in rows {
+        publish(hub, row).await?;
+    }
+    if !ids.is_empty() {
+        remove(db, ids).await?;
+    }
+    Ok(())
+}
+
+/// Says everything that is unsaid in `channels`, whoever has committed it: none of a channel's events may be left out.
+async fn drain_some(db: &Db, hub: &Hub, channels: &BTreeSet<String>) -> Result<()> {
+    let channels: Vec<_> = channels.iter().map(String::as_str).collect();
+    for channels in channels.chunks(BATCH as usize) {
+        let rows = outbox::Entity::find()
+            .filter(outbox::Column::Channel.is_in(channels.iter().copied()))
+            .order_by_asc(outbox::Column::Id)
+            .all(&**db)
+            .await?;
+        say_all(db, hub, rows).await?;
+    }
+    Ok(())
+}
+
+/// Channels in which something has waited since before `since`.
+async fn left_unsaid(db: &Db, since: Millis) -> Result<Vec<String>> {
+    let found = outbox::Entity::find()
+        .select_only()
+        .column(outbox::Column::Channel)
+        .distinct()
+        .filter(outbox::Column::Channel.is_not_null())
+        .filter(outbox::Column::At.lt(since))
+        .limit(BATCH)
+        .into_tuple()
+        .all(&**db)
+        .await?;
+    Ok(found)
 }
 
 /// Forgets rows that are said.
@@ -147,17 +188,33 @@ async fn publish(hub: &Hub, row: outbox::Model) -> Result<()> {
 }
 
 /// Relays until `stop`, then says what is left.
-pub async fn relay(db: Db, hub: Hub, stop: CancellationToken) {
+pub async fn relay(db: Db, hub: Hub, clock: Clock, stop: CancellationToken) {
     let mut commits = db.commits();
-    let mut pause = Duration::ZERO;
+    let (mut channels, mut look_at, mut pause) = (BTreeSet::new(), Instant::now(), Duration::ZERO);
     loop {
         let stopping = tokio::select! {
             () = stop.cancelled() => true,
             _ = commits.changed(), if pause.is_zero() => false,
-            () = tokio::time::sleep(if pause.is_zero() { IDLE } else { pause }) => false,
+            () = tokio::time::sleep_until(look_at), if pause.is_zero() => false,
+            () = tokio::time::sleep(pause), if !pause.is_zero() => false,
         };
-        match drain(&db, &hub).await {
-            Ok(_) => pause = Duration::ZERO,
+        channels.append(&mut db.take_notes());
+        let turn = async {
+            if stopping {
+                return drain(&db, &hub).await.map(|_| ());
+            }
+            if look_at <= Instant::now() {
+                let left = left_unsaid(&db, clock::before(clock.now(), PATIENCE)).await?;
+                // So many that there are more.
+                look_at = Instant::now() + if left.len() as u64 == BATCH { Duration::ZERO } else { LOOK };
+                channels.extend(left);
+            }
+            drain_some(&db, &hub, &channels).await?;
+            channels.clear();
+            Ok(())
+        };
+        match turn.await {
+            Ok(()) => pause = Duration::ZERO,
             Err(error) => {
                 pause = (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(5));
                 tracing::warn!(%error, ?pause, "the relay waits");

@@ -113,8 +113,8 @@ fn cors(app: &App) -> CorsLayer {
 pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     // What an earlier life left unsaid is said before anybody listens: nobody hears it twice.
     match outbox::drain(&app.db, &app.hub).await {
-        // Whoever shares a broker that is away starts all the same; what is unsaid is said once it is back.
-        Err(error) if error.code() == ErrorCode::Unavailable && !app.config.broker.redis_url.expose().is_empty() => {
+        // Whoever finds the broker or the database away starts all the same; what is unsaid is said once it is back.
+        Err(error) if error.code() == ErrorCode::Unavailable => {
             tracing::warn!(%error, "what was left unsaid waits");
         }
         drained => drained.map(|_| ()).context("relaying what was left unsaid")?,
@@ -125,7 +125,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     for index in 0..app.hub.registry().writers().count() {
         tasks.spawn(app.hub.clone().write(index, after.clone()));
     }
-    tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), after.clone()));
+    tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), app.clock.clone(), after.clone()));
     tasks.spawn(mail::deliver(app.clone(), after.clone()));
     tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
     tasks.spawn(ws::recheck::watch(app.clone(), after.clone()));

@@ -1,9 +1,15 @@
 //! Two instances are one service: what is done at one is seen at the other, and either may go.
 
-use entity::AccountId;
+use std::time::Duration;
+
+use entity::{AccountId, Millis, outbox};
 use reqwest::Method;
+use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};
-use solgik::accounts;
+use solgik::{
+    accounts, clock,
+    realtime::{Event, broker::Message},
+};
 
 use crate::support::{Pair, Reply};
 
@@ -215,5 +221,48 @@ async fn a_rolling_restart_shows_nobody_leaving() {
     }
     assert_eq!(watch.events().await, Vec::<Value>::new());
     drop((watch, socket));
+    pair.stop().await;
+}
+
+/// What an instance has committed that isn't there any more: a cheer in `room` at `at`.
+async fn orphan(pair: &Pair, room: i64, text: &str, at: Millis) {
+    let message = Message::new(&Event::RoomCheer { user: 0, text: text.to_owned() }).unwrap();
+    let row = outbox::ActiveModel {
+        channel: Set(Some(format!("room:{room}"))),
+        body: Set(serde_json::to_string(&message).unwrap()),
+        at: Set(at),
+        due_at: Set(at),
+        attempts: Set(0),
+        ..Default::default()
+    };
+    outbox::Entity::insert(row).exec_without_returning(&*pair.one.app.db).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_says_what_it_has_committed_and_what_nobody_else_does() {
+    let Some(pair) = Pair::start(&[]).await else { return };
+    let (sumi, hana) = (pair.one.person("수미").await, pair.one.person("하나").await);
+    let room = sumi.make_room().await;
+    let mut watch = sumi.connect().await;
+    watch.hello().await;
+    let (now, minute) = (pair.one.app.clock.now(), Duration::from_secs(60));
+
+    // Another one is about to say it: what is committed in other channels does not draw it in.
+    orphan(&pair, room, "하나", clock::after(now, minute)).await;
+    sumi.befriend(&hana).await;
+    watch.expect("friend.accepted").await;
+    assert!(watch.events().await.iter().all(|event| event["ev"] != "room.cheer"));
+    // Nothing in its own channel overtakes it.
+    watch.call("goal.set", json!({"text": "단어 50개"})).await.unwrap();
+    let cheer = watch.expect("room.cheer").await;
+    assert_eq!(watch.expect("goal.changed").await["off"], cheer["off"].as_u64().unwrap() + 1);
+
+    // Nobody is: it is said, and so is what stands before it, by whichever clock.
+    orphan(&pair, room, "둘", clock::after(now, minute)).await;
+    orphan(&pair, room, "셋", clock::before(now, minute)).await;
+    for text in ["둘", "셋"] {
+        assert_eq!(watch.expect("room.cheer").await["d"]["text"], text);
+    }
+    drop(watch);
     pair.stop().await;
 }
