@@ -108,15 +108,20 @@ impl Drop for RedisServer {
     }
 }
 
-/// Three nodes.
+/// Three nodes, and perhaps a replica of each.
 pub struct RedisCluster {
     pub nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
     pub async fn start() -> Self {
+        Self::with(0).await
+    }
+
+    /// With so many replicas of each node.
+    pub async fn with(replicas: usize) -> Self {
         let mut nodes = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..3 * (1 + replicas) {
             let bus = free_port().to_string();
             let enabled = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
             nodes.push(RedisServer::with(&enabled).await);
@@ -124,6 +129,7 @@ impl RedisCluster {
         let mut create = Command::new("redis-cli");
         create.args(["--cluster", "create"]);
         create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        create.arg("--cluster-replicas").arg(replicas.to_string());
         let created = create.arg("--cluster-yes").output().unwrap();
         assert!(created.status.success(), "{created:?}");
         let cluster = Self { nodes };
@@ -135,8 +141,29 @@ impl RedisCluster {
                 }
             };
             timeout(LIMIT, whole).await.expect("the cluster is not whole");
+            let follows = async {
+                let mut pace = interval(PACE);
+                while node.run::<String>(&["INFO", "replication"]).await.contains("master_link_status:down") {
+                    pace.tick().await;
+                }
+            };
+            timeout(LIMIT, follows).await.expect("a replica does not follow");
         }
         cluster
+    }
+
+    /// The node that answers for what is stored under `key`.
+    pub async fn holder_of(&mut self, key: &str) -> &mut RedisServer {
+        let slot: i64 = self.nodes[0].run(&["CLUSTER", "KEYSLOT", key]).await;
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let role: String = node.run(&["INFO", "replication"]).await;
+            let keys: i64 = node.run(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).await;
+            if role.contains("role:master") && keys > 0 {
+                return &mut self.nodes[index];
+            }
+        }
+        panic!("nobody holds {key}");
     }
 
     pub fn url(&self) -> String {

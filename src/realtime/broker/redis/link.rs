@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,6 +32,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// Waits between two attempts to connect.
 const RETRY: std::ops::Range<u64> = 100..400;
+
+/// How long to wait before a cluster of which a part is away is looked at once more.
+const ANEW: Duration = Duration::from_secs(1);
 
 /// Commands that may be on their way into the connection before whoever adds one waits for a moment.
 const PIPELINE: usize = 1024;
@@ -170,6 +176,8 @@ pub(super) struct Link {
     pub(super) target: Target,
     live: RwLock<Option<Live>>,
     lost: Notify,
+    /// A cluster is to be looked at anew; until then what is there goes on being used.
+    anew: AtomicBool,
 }
 
 impl fmt::Debug for Link {
@@ -180,7 +188,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        Self { target, live: RwLock::new(None), lost: Notify::new() }
+        Self { target, live: RwLock::new(None), lost: Notify::new(), anew: AtomicBool::new(false) }
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -208,10 +216,11 @@ impl Link {
     pub(super) async fn keep(&self, connected: impl Fn()) {
         let mut said = false;
         loop {
-            if !self.is_up() {
+            if !self.is_up() || self.anew.swap(false, Ordering::Relaxed) {
                 match self.connect().await {
                     Ok(()) => said = false,
                     Err(error) => {
+                        self.anew.store(true, Ordering::Relaxed);
                         if !std::mem::replace(&mut said, true) {
                             tracing::warn!(%error, "Redis is not to be reached; trying on");
                         }
@@ -221,15 +230,22 @@ impl Link {
                 }
             }
             connected();
+            if self.target.is_cluster() {
+                sleep(ANEW).await;
+            }
             self.lost.notified().await;
         }
     }
 
-    /// The connection was found to be broken; a later one may be there already.
+    /// The connection was found to be broken; a later one may be there already. That to a cluster still leads to the nodes
+    /// that are left, but not to whichever takes over from one that is gone.
     fn give_up(&self, number: u64) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         if live.as_ref().is_some_and(|live| live.number == number) {
-            *live = None;
+            match self.target.is_cluster() {
+                true => self.anew.store(true, Ordering::Relaxed),
+                false => *live = None,
+            }
             self.lost.notify_one();
         }
     }
@@ -249,11 +265,10 @@ impl Link {
             ) | ErrorKind::Io
                 | ErrorKind::ClusterConnectionNotFound
         );
-        // A server that has become a replica does not close its connections by itself. A cluster's connection finds
-        // its nodes again.
+        // A server that has become a replica does not close its connections by itself.
         let broken = error.is_unrecoverable_error()
             || matches!(kind, ErrorKind::Io | ErrorKind::Server(ServerErrorKind::ReadOnly));
-        if broken && !self.target.is_cluster() {
+        if broken || (away && self.target.is_cluster()) {
             self.give_up(number);
         }
         if away || broken {
