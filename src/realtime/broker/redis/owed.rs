@@ -151,15 +151,15 @@ impl Inner {
     /// Says again which devices are here, in one partition.
     async fn say_again(&self, partition: Partition, known: bool) -> Result<()> {
         let now = self.clock.now();
-        let mine: Vec<(AccountId, DeviceId)> = {
+        let mine: Vec<(AccountId, DeviceId, Millis)> = {
             let mine = self.mine();
             let mine = mine.iter().filter(|(user, _)| Partition::of_user(**user) == partition);
-            mine.flat_map(|(user, devices)| devices.iter().map(|(device, _)| (*user, *device))).collect()
+            mine.flat_map(|(user, devices)| devices.iter().map(|(device, since)| (*user, *device, *since))).collect()
         };
         for some in mine.chunks(BATCH) {
             // An edge, if there is one, is told by whoever looks next for what is due.
-            let say = |(user, device): &(AccountId, DeviceId)| {
-                self.say_connected(*user, *device, (now, Duration::ZERO), known)
+            let say = |(user, device, since): &(AccountId, DeviceId, Millis)| {
+                self.say_connected(*user, *device, (now, Duration::ZERO), known.then_some(*since))
             };
             try_join_all(some.iter().map(say)).await?;
         }

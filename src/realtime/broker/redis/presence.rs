@@ -64,21 +64,22 @@ impl Inner {
 
     pub(super) async fn connect(&self, user: AccountId, device: DeviceId, now: Millis) -> Result<Option<Edge>> {
         self.mine().entry(user).or_default().push((device, now));
-        self.say_connected(user, device, (now, PATIENCE), false).await
+        self.say_connected(user, device, (now, PATIENCE), None).await
     }
 
-    /// `known`: nobody needs to be told, because nobody was told that the user had gone. Without patience, the edge is
-    /// told by whoever looks next for what is due.
+    /// `known`: since when the device has been there, if nobody needs to be told of that, because nobody was told that the
+    /// user had gone. Without patience, the edge is told by whoever looks next for what is due.
     pub(super) async fn say_connected(
         &self,
         user: AccountId,
         device: DeviceId,
         now: (Millis, Duration),
-        known: bool,
+        known: Option<Millis>,
     ) -> Result<Option<Edge>> {
+        let known = known.map(|since| since.0.to_string()).unwrap_or_default();
         loop {
             let instance = self.instance();
-            let more = (format!("{instance}:{device}"), self.cap, u8::from(known));
+            let more = (format!("{instance}:{device}"), self.cap, &known);
             let answer: Vec<Vec<String>> = self.presence(&self.scripts.connect, user, &instance, now, more).await?;
             let Some([edge, surplus]) = answer.first_chunk() else {
                 // Given up under that name.

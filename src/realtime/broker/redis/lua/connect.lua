@@ -1,4 +1,4 @@
--- A device has connected. KEYS: …, held, fenced. ARGV: …, device, cap, 1 if others know already.
+-- A device has connected. KEYS: …, held, fenced. ARGV: …, device, cap, since when it has been there if others know already.
 -- Answers the edge and the oldest devices beyond the cap; nothing at all if the instance was given up.
 if redis.call('EXISTS', KEYS[4]) == 1 then
     return {}
@@ -6,8 +6,14 @@ end
 redis.call('HSET', KEYS[1], '@' .. ARGV[6], redis.call('HINCRBY', KEYS[1], 'count', 1))
 redis.call('SADD', KEYS[3], USER .. ' ' .. ARGV[6])
 redis.call('HDEL', KEYS[1], 'lost', 'due', 'why')
-if redis.call('HSETNX', KEYS[1], 'since', ARGV[3]) == 1 and ARGV[8] == '1' then
-    redis.call('HSET', KEYS[1], 'told', 1)
+local since = ARGV[8] == '' and ARGV[3] or ARGV[8]
+if redis.call('HSETNX', KEYS[1], 'since', since) == 1 then
+    if ARGV[8] ~= '' then
+        redis.call('HSET', KEYS[1], 'told', 1)
+    end
+elseif ARGV[8] ~= '' and tonumber(since) < tonumber(redis.call('HGET', KEYS[1], 'since')) then
+    -- Of devices that are said again in any order the first counts.
+    redis.call('HSET', KEYS[1], 'since', since)
 end
 local surplus, here = {}, devices()
 if #here > tonumber(ARGV[7]) then
