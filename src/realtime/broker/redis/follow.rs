@@ -3,7 +3,13 @@
 //! Promises that each event is handed over once and in order, whichever way it arrives first, and that whoever listens is
 //! told to look again where that is impossible. Nothing here waits: what is missing is asked for by others.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use dashmap::{DashMap, Entry};
 use tokio::sync::{mpsc, oneshot};
@@ -54,11 +60,13 @@ pub(super) struct Follows {
     channels: DashMap<Channel, Followed>,
     /// Channels of which something is missing.
     gaps: mpsc::UnboundedSender<Channel>,
+    /// Nobody hears any more.
+    closed: AtomicBool,
 }
 
 impl Follows {
     pub(super) fn new(sink: Arc<dyn Sink>, gaps: mpsc::UnboundedSender<Channel>) -> Self {
-        Self { sink, channels: DashMap::new(), gaps }
+        Self { sink, channels: DashMap::new(), gaps, closed: AtomicBool::new(false) }
     }
 
     /// Begins to follow.
@@ -199,11 +207,17 @@ impl Follows {
         }
     }
 
+    /// This instance has stopped hearing: publishers wait for nothing, and those who do go on.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.channels.iter_mut().for_each(|mut followed| followed.publishing.clear());
+    }
+
     /// Waits until `off` has been handed over here; nothing to wait for if it has, or nobody listens.
     pub(super) fn reached(&self, channel: Channel, epoch: &str, off: u64) -> Option<oneshot::Receiver<()>> {
         let mut followed = self.channels.get_mut(&channel)?;
         let cursor = followed.cursor.as_ref()?;
-        if *cursor.epoch != *epoch || cursor.off >= off {
+        if *cursor.epoch != *epoch || cursor.off >= off || self.closed.load(Ordering::SeqCst) {
             return None;
         }
         let (reached, wait) = oneshot::channel();

@@ -218,6 +218,7 @@ impl Broker for RedisBroker {
         .map(AbortOnDropHandle::new);
         stop.cancelled().await;
         drop(tasks);
+        inner.follows.close();
         if let Err(error) = inner.leave().await {
             tracing::debug!(%error, "this instance leaves without a word");
         }
