@@ -152,7 +152,7 @@ impl Hub {
         } else {
             let cap = config.limits.connections_per_user;
             let (lease, prefix) = (config.broker.lease, config.broker.prefix.clone());
-            let settings = redis::Settings { memory, grace, lease, cap, prefix };
+            let settings = redis::Settings { memory, grace, lease, cap, prefix, waiting: redis::WAITING };
             Box::new(RedisBroker::connect(urls, settings, sink, clock.clone(), metrics).await?)
         };
         let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);

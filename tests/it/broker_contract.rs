@@ -6,10 +6,11 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use entity::{AccountId, Millis, OutboxId, RoomId, SessionId};
+use futures_util::future::join_all;
 use serde_json::Value;
 use solgik::{
     clock::Clock,
@@ -18,7 +19,7 @@ use solgik::{
         broker::{
             About, Broker, ConnectionInfo, Control, Delivery, Message, Sink, Which,
             memory::{Memory, MemoryBroker},
-            redis::{RedisBroker, Settings},
+            redis::{RedisBroker, Settings, WAITING},
         },
         presence::Edge,
         protocol::events::OfflineReason,
@@ -98,11 +99,66 @@ async fn redis_broker(sink: Arc<dyn Sink>) -> Option<Made> {
 
 async fn broker_at(url: String, sink: Arc<dyn Sink>) -> Made {
     let prefix = prefix();
-    let (memory, grace, lease) = (MEMORY, GRACE, Duration::from_secs(9));
-    let settings = Settings { memory, grace, lease, cap: 8, prefix: prefix.clone() };
-    let metrics = Metrics::new([]);
-    let broker = RedisBroker::connect(&url, settings, sink, Clock::default(), metrics).await.unwrap();
+    let broker = connect(&url, &prefix, (MEMORY, WAITING), sink, Metrics::new([])).await;
     Made { broker: Box::new(broker), stored: Some((url, prefix)) }
+}
+
+async fn connect(
+    url: &str,
+    prefix: &str,
+    (memory, waiting): (Memory, usize),
+    sink: Arc<dyn Sink>,
+    metrics: Metrics,
+) -> RedisBroker {
+    let prefix = prefix.to_owned();
+    let settings = Settings { memory, grace: GRACE, lease: Duration::from_secs(9), cap: 8, prefix, waiting };
+    RedisBroker::connect(url, settings, sink, Clock::default(), metrics).await.unwrap()
+}
+
+/// One task at a time: whatever comes at once finds the only place taken.
+#[tokio::test]
+async fn redis_never_waits_for_whoever_listens_slowly() {
+    const EVENTS: u64 = 200;
+    let Some(url) = redis() else { return };
+    let (prefix, metrics) = (prefix(), Metrics::new([]));
+    let memory = Memory { messages: 300, ..MEMORY };
+    let listens = async |sink| {
+        let broker = connect(&url, &prefix, (memory, 1), sink, metrics.clone()).await;
+        Some(Made { broker: Box::new(broker), stored: None })
+    };
+    let says = async |sink| {
+        let broker = connect(&url, &prefix, (memory, WAITING), sink, Metrics::new([])).await;
+        Some(Made { broker: Box::new(broker), stored: None })
+    };
+    let (mut listener, speaker) = (Bench::new(listens).await.unwrap(), Bench::new(says).await.unwrap());
+    listener.listen(ROOM).await;
+    let publish = |_| speaker.publish(ROOM, None, 0);
+    join_all((0..EVENTS).map(publish)).await;
+    for off in 1..=EVENTS {
+        assert_eq!(listener.heard().await.place.off, off);
+    }
+    assert!(metrics.broker_filled.get() > 0, "nothing was too much");
+}
+
+/// Whoever ends has things to say, and hears nothing of what others say before them.
+#[tokio::test]
+async fn whoever_has_stopped_says_what_is_left_without_waiting() {
+    let Some(url) = redis() else { return };
+    let prefix = prefix();
+    let make = async |sink| {
+        let broker = connect(&url, &prefix, (MEMORY, WAITING), sink, Metrics::new([])).await;
+        Some(Made { broker: Box::new(broker), stored: None })
+    };
+    let (mut ends, goes_on) = (Bench::new(make).await.unwrap(), Bench::new(make).await.unwrap());
+    ends.listen(ROOM).await;
+    ends.stop.cancel();
+    (&mut ends.runs).await.unwrap();
+    goes_on.publish(ROOM, None, 0).await;
+    let began = Instant::now();
+    for off in 2..=5 {
+        assert_eq!(ends.publish(ROOM, None, 0).await.unwrap().off, off);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 /// A broker, and where what it shares is stored if that is not in this process.
@@ -152,7 +208,8 @@ struct Bench {
     events: mpsc::UnboundedReceiver<Arc<Delivery>>,
     words: mpsc::UnboundedReceiver<Control>,
     stored: Option<(String, String)>,
-    _runs: AbortOnDropHandle<()>,
+    stop: CancellationToken,
+    runs: AbortOnDropHandle<()>,
 }
 
 impl Bench {
@@ -162,12 +219,13 @@ impl Bench {
         let instance = Arc::new(Instance { listens: Mutex::default(), events: tell_events, words: tell_words });
         let Made { broker, stored } = make(Arc::clone(&instance) as Arc<dyn Sink>).await?;
         let broker: Arc<dyn Broker> = broker.into();
-        let run = Arc::clone(&broker);
-        let runs = AbortOnDropHandle::new(tokio::spawn(async move { run.run(CancellationToken::new()).await }));
+        let (run, stop) = (Arc::clone(&broker), CancellationToken::new());
+        let stopped = stop.clone();
+        let runs = AbortOnDropHandle::new(tokio::spawn(async move { run.run(stopped).await }));
         while broker.check().await.is_err() {
             tokio::task::yield_now().await;
         }
-        Some(Self { broker, instance, events, words, stored, _runs: runs })
+        Some(Self { broker, instance, events, words, stored, stop, runs })
     }
 
     /// Time goes by: instants are arguments, but what is stored elsewhere also grows old by itself.

@@ -2,12 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
-use crate::support::{End, Pair, Person, RedisServer, Server, TestApp, WsClient, prefix, redis};
+use crate::support::{
+    End, Pair, Person, RedisCluster, RedisServer, Server, TestApp, WsClient,
+    link::{self, Link, Weather},
+    prefix, redis,
+};
 
-const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks again and again until `done`.
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
@@ -61,6 +66,8 @@ async fn threat_25_redis_goes_and_comes_back_without_its_data() {
     let pair = Pair::at(&server.url(), &[("presence.grace_secs", "1"), ("broker.lease_secs", "1")]).await;
     let (sumi, hana, mut a, mut b) = two_members(&pair).await;
     both_hear(&mut a, &mut b, "before").await;
+    let since = async || sumi.get("/rooms/check/").await.ok()["members"][0]["since"].take();
+    let before = since().await;
 
     server.kill();
     until("both say that they are not ready", async || !ready(&pair.one).await && !ready(&pair.two).await).await;
@@ -93,6 +100,7 @@ async fn threat_25_redis_goes_and_comes_back_without_its_data() {
     };
     assert_eq!(snapshot["d"]["room"]["members"].as_array().unwrap().len(), 2);
     both_hear(&mut a, &mut b, "after").await;
+    assert_eq!(since().await, before, "who was there all the time has been there since then");
     drop((a, b));
     pair.stop().await;
 }
@@ -140,6 +148,95 @@ async fn a_deaf_instance_is_repaired_without_its_clients_noticing() {
         assert!(socket.events().await.iter().all(|event| event["ev"] != "snapshot"));
     }
     drop((a, b));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_speaks_and_does_not_hear_loses_nothing() {
+    if redis().is_none() {
+        return;
+    }
+    let server = RedisServer::start().await;
+    let link = Link::new(link::End::Tcp(format!("127.0.0.1:{}", server.port))).await;
+    let pair = Pair::on(&server.url(), &format!("redis://{}", link.address), &[("broker.lease_secs", "3")]).await;
+    let (_sumi, _hana, mut a, mut b) = two_members(&pair).await;
+    both_hear(&mut a, &mut b, "before").await;
+    drop((a.events().await, b.events().await));
+    link.weather.send_replace(Weather { holds_subscriptions: true, ..Weather::default() });
+    let mut said = Vec::new();
+    for number in 0..3 {
+        said.push(a.call("room.cheer", json!({"text": format!("하나 {number}")})).await.unwrap()["off"].clone());
+        said.push(b.call("room.cheer", json!({"text": format!("둘 {number}")})).await.unwrap()["off"].clone());
+    }
+    until("the deaf one says so", async || !ready(&pair.two).await).await;
+    assert!(ready(&pair.one).await);
+    said.push(b.call("room.cheer", json!({"text": "셋"})).await.unwrap()["off"].clone());
+    said.push(a.call("room.cheer", json!({"text": "넷"})).await.unwrap()["off"].clone());
+    link.weather.send_replace(Weather::default());
+    until("it hears again", async || ready(&pair.two).await).await;
+    for socket in [&mut a, &mut b] {
+        for off in &said {
+            assert_eq!(socket.expect("room.cheer").await["off"], *off);
+        }
+        // Nobody was told anything anew, and nobody left.
+        assert_eq!(socket.events().await, Vec::<Value>::new());
+    }
+    drop((a, b));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_takes_over_and_nobody_has_left() {
+    if redis().is_none() {
+        return;
+    }
+    let mut cluster = RedisCluster::with(1).await;
+    let pair = Pair::at(&cluster.url(), &[("presence.grace_secs", "1")]).await;
+    let (sumi, hana, mut a, mut b) = two_members(&pair).await;
+    both_hear(&mut a, &mut b, "before").await;
+    let room = sumi.get("/rooms/check/").await.ok()["id"].as_i64().unwrap();
+    let prefix = &pair.one.app.config.broker.prefix;
+    cluster.holder_of(&format!("{prefix}:{{p{}}}:room:{room}", room % 64)).await.kill();
+    until("both say that they are not ready", async || !ready(&pair.one).await && !ready(&pair.two).await).await;
+    until("both are ready", async || ready(&pair.one).await && ready(&pair.two).await).await;
+    both_hear(&mut a, &mut b, "after").await;
+    for socket in [&mut a, &mut b] {
+        nobody_left(&socket.events().await);
+    }
+    let mut again = hana.at(&pair.one).connect().await;
+    let members = again.hello().await["room"]["members"].take();
+    assert!(members.as_array().unwrap().iter().all(|member| member["online"] == true), "{members}");
+    drop((a, b, again));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_8_a_session_ends_elsewhere_without_redis() {
+    // As many as are looked up in turn, one part each second.
+    const SOCKETS: usize = 45;
+    if redis().is_none() {
+        return;
+    }
+    let mut server = RedisServer::start().await;
+    let pair = Pair::at(&server.url(), &[("limits.connections_per_user", "50")]).await;
+    let hana = pair.one.person("하나").await;
+    let there = hana.at(&pair.two);
+    let mut sockets = join_all((0..SOCKETS).map(async |_| {
+        let mut socket = there.connect().await;
+        socket.hello().await;
+        socket
+    }))
+    .await;
+    server.kill();
+    until("both say that they are not ready", async || !ready(&pair.one).await && !ready(&pair.two).await).await;
+    hana.post("/rest-auth/logout/", json!({})).await.bare(200);
+    let began = Instant::now();
+    let closes: FuturesUnordered<_> = sockets.iter_mut().map(WsClient::expect_close).collect();
+    let first: Vec<_> = closes.take(3).collect().await;
+    assert!(first.iter().all(|(code, _)| *code == 4503), "{first:?}");
+    // Each is as good as another: the last of them goes 45 s after the first, at the latest.
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+    drop(sockets);
     pair.stop().await;
 }
 
@@ -271,47 +368,33 @@ async fn an_instance_that_was_given_up_says_again_who_is_there() {
     app.stop().await;
 }
 
-/// Takes an instance away that held so many people, and answers under which keys.
-async fn bury(server: &RedisServer, prefix: &str, dead: &str, people: i64) -> Vec<String> {
-    const PARTITIONS: i64 = 64;
-    let fill = "for n = 1, ARGV[1] do redis.call('SADD', KEYS[1], string.format('%.0f', n * ARGV[2] + ARGV[3]) .. ' ' .. ARGV[4] .. ':1') end";
-    let mut held = Vec::new();
-    for partition in 0..PARTITIONS {
-        let key = format!("{prefix}:{{p{partition}}}:held:{dead}");
-        let (each, step, rest) = ((people / PARTITIONS).to_string(), PARTITIONS.to_string(), partition.to_string());
-        let () = server.run(&["EVAL", fill, "1", &key, &each, &step, &rest, dead]).await;
-        held.push(key);
-    }
-    let () = server.run(&["ZADD", &format!("{prefix}:{{leases}}:ended"), "0", dead]).await;
-    held
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_instance_reaps_a_dead_one_and_loses_no_lease_over_it() {
-    // So many that it takes longer than a lease.
-    const PEOPLE: i64 = 64 * 4096;
+    // So many in one place that they take longer than a lease, where each answer takes so long.
+    const PEOPLE: i64 = 4096;
+    const AWAY: Duration = Duration::from_millis(60);
     if redis().is_none() {
         return;
     }
     let server = RedisServer::start().await;
-    let pair = Pair::at(&server.url(), &[("broker.lease_secs", "1")]).await;
+    let link = Link::new(link::End::Tcp(format!("127.0.0.1:{}", server.port))).await;
+    let way = format!("redis://{}", link.address);
+    let pair = Pair::at(&way, &[("broker.lease_secs", "3")]).await;
     let names = || [pair.one.app.hub.instance(), pair.two.app.hub.instance()];
-    let (before, prefix) = (names(), pair.one.app.config.broker.prefix.clone());
-    let held = bury(&server, &prefix, "dead", PEOPLE).await;
+    let (before, prefix) = (names(), &pair.one.app.config.broker.prefix);
+    let (held, ended) = (format!("{prefix}:{{p0}}:held:dead"), format!("{prefix}:{{leases}}:ended"));
+    let fill = "for n = 1, ARGV[1] do redis.call('SADD', KEYS[1], n * 64 .. ' dead:1') end";
+    let () = server.run(&["EVAL", fill, "1", &held, &PEOPLE.to_string()]).await;
+    link.weather.send_replace(Weather { delay: AWAY, ..Weather::default() });
+    let () = server.run(&["ZADD", &ended, "0", "dead"]).await;
     let began = Instant::now();
-    until("nobody is held by the dead", async || {
-        let mut count = vec!["EXISTS"];
-        count.extend(held.iter().map(String::as_str));
-        server.run::<i64>(&count).await == 0
-    })
-    .await;
-    println!("reaped in {:?}", began.elapsed());
-    until("it is done with", async || server.run::<i64>(&["EXISTS", &format!("{prefix}:{{leases}}:ended")]).await == 0)
-        .await;
-    // Each of them was looked at once.
+    until("the dead instance is done with", async || server.run::<i64>(&["EXISTS", &held, &ended]).await == 0).await;
+    assert!(began.elapsed() > Duration::from_secs(3), "too quick to tell anything: {:?}", began.elapsed());
+    // Each of its people was looked at once.
     let stats: String = server.run(&["INFO", "commandstats"]).await;
     let looks = stats.lines().find_map(|line| line.strip_prefix("cmdstat_hkeys:calls=")).unwrap();
     assert_eq!(looks.split(',').next().unwrap().parse(), Ok(PEOPLE), "{looks}");
     assert_eq!(names(), before);
+    link.weather.send_replace(Weather::default());
     pair.stop().await;
 }

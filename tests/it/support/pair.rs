@@ -21,10 +21,18 @@ impl Pair {
 
     /// On a Redis of one's own.
     pub async fn at(url: &str, settings: &[(&str, &str)]) -> Self {
+        Self::on(url, url, settings).await
+    }
+
+    /// On a Redis to which each has its own way.
+    pub async fn on(way: &str, other: &str, settings: &[(&str, &str)]) -> Self {
         let prefix = prefix();
-        let shared = [("broker.redis_url", url), ("broker.prefix", &*prefix)];
-        let settings: Vec<_> = shared.iter().chain(settings).copied().collect();
-        let one = TestApp::with(&settings).await;
+        let by = |url| {
+            let shared = [("broker.redis_url", url), ("broker.prefix", &*prefix)];
+            shared.into_iter().chain(settings.iter().copied()).collect::<Vec<_>>()
+        };
+        let one = TestApp::with(&by(way)).await;
+        let settings = by(other);
         let two = one.beside(&settings).await;
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         Self { two, one, settings: settings.iter().map(owned).collect() }

@@ -26,9 +26,6 @@ use crate::realtime::{
     protocol::{Channel, Place},
 };
 
-/// Events that may wait to be handed over. A second of a busy instance.
-const WAITING: usize = 16 * 1024;
-
 /// Subscriptions that one command makes.
 const BATCH: usize = 512;
 
@@ -76,7 +73,7 @@ impl Inner {
         self: Arc<Self>,
         wanted: &mut mpsc::UnboundedReceiver<Channel>,
     ) -> Result<std::convert::Infallible, Broken> {
-        let (push, pushed) = mpsc::channel(WAITING);
+        let (push, pushed) = mpsc::channel(self.waiting);
         let broken = Arc::new(Notify::new());
         let dropped = Arc::new(AtomicBool::new(false));
         let pushes = {

@@ -57,6 +57,9 @@ use crate::{
 /// How often every instance looks for graces that have ended.
 const DUE: Duration = Duration::from_millis(500);
 
+/// Events that may wait to be handed over: a second of a busy instance.
+pub const WAITING: usize = 16 * 1024;
+
 /// How it is set up.
 #[derive(Debug)]
 pub struct Settings {
@@ -70,6 +73,8 @@ pub struct Settings {
     pub cap: usize,
     /// What every name in Redis begins with.
     pub prefix: String,
+    /// Events that may wait to be handed over. What is more is read from the channels' memory.
+    pub waiting: usize,
 }
 
 /// See the module.
@@ -96,6 +101,7 @@ struct Inner {
     grace: Duration,
     lease: Duration,
     cap: usize,
+    waiting: usize,
     link: Link,
     keys: Keys,
     scripts: Scripts,
@@ -131,7 +137,7 @@ impl RedisBroker {
         clock: Clock,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
-        let Settings { memory, grace, lease, cap, prefix } = settings;
+        let Settings { memory, grace, lease, cap, prefix, waiting } = settings;
         let (want, wanted) = mpsc::unbounded_channel();
         let (gap, gaps) = mpsc::unbounded_channel();
         let (ask, asked) = mpsc::unbounded_channel();
@@ -144,6 +150,7 @@ impl RedisBroker {
             grace,
             lease,
             cap,
+            waiting,
             link: Link::new(Target::parse(urls)?),
             keys: Keys::new(&prefix),
             scripts: Scripts::new(),
