@@ -365,14 +365,8 @@ impl Life {
     async fn cheer(&mut self) -> Result<(), Gone> {
         let text = self.world.text();
         let Some(ok) = self.call("room.cheer", json!({"text": text})).await? else { return Ok(()) };
-        let picture = self.device.picture.as_ref().unwrap();
-        let place = picture.places().find(|(channel, ..)| channel.starts_with("room:"));
-        if let (Some((channel, epoch, last)), Some(off)) = (place, ok["off"].as_u64())
-            // The answer comes behind what was said before it.
-            && last >= off
-        {
-            let cheer = Cheer { text, channel: channel.to_owned(), epoch: epoch.to_owned(), off };
-            self.world.journal.cheers.lock().unwrap().push(cheer);
+        if let Some(off) = ok["off"].as_u64() {
+            self.world.journal.cheers.lock().unwrap().push(Cheer { text, off, at: now() });
         }
         Ok(())
     }

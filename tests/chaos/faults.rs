@@ -5,9 +5,12 @@ use std::time::Duration;
 use rand::{RngExt, rngs::StdRng};
 
 use crate::{
-    link::{Link, Weather},
     service::Service,
-    support::{self, pick},
+    support::{
+        self,
+        link::{Link, Weather},
+        pick,
+    },
 };
 
 /// One thing that goes wrong; the number is an instance's.

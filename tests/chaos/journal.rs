@@ -25,14 +25,17 @@ pub struct Heard {
 /// A life of a channel, place by place.
 pub type Story = BTreeMap<u64, Heard>;
 
-/// A cheer that was answered: who said it, into which channel, in which epoch the sender stood, and where it is.
+/// A cheer that was answered: its place as it was answered, and when. The answer names no epoch, and may come before the
+/// snapshot that begins a new one.
 #[derive(Clone, Debug)]
 pub struct Cheer {
     pub text: String,
-    pub channel: String,
-    pub epoch: String,
     pub off: u64,
+    pub at: i64,
 }
+
+/// How long a cheer is on its way, in milliseconds.
+const WAY: i64 = 1000;
 
 /// See the module.
 #[derive(Default)]
@@ -111,12 +114,15 @@ impl Journal {
         }
         let cheers = self.cheers.lock().unwrap();
         findings.cheers = cheers.len();
+        let heard = stories.values().flatten().filter(|(_, heard)| heard.ev == "room.cheer");
+        let heard: HashMap<_, _> = heard.map(|(off, heard)| (heard.d["text"].as_str().unwrap(), *off)).collect();
         for cheer in &*cheers {
-            let Cheer { text, channel, epoch, off } = cheer;
-            let story = stories.get(&(channel.clone(), epoch.clone()));
-            match story.and_then(|story| story.get(off)) {
-                Some(heard) => assert_eq!(heard.d["text"], **text, "lost: {cheer:?}, at its place is {heard:?}"),
-                None => findings.unheard += 1,
+            match heard.get(&*cheer.text) {
+                Some(off) => assert_eq!(*off, cheer.off, "heard at another place than was answered: {cheer:?}"),
+                None => {
+                    assert!(is_wrong(cheer.at - WAY, cheer.at + WAY), "nobody has heard {cheer:?}");
+                    findings.unheard += 1;
+                }
             }
         }
         findings

@@ -18,7 +18,6 @@
 mod crowd;
 mod faults;
 mod journal;
-mod link;
 mod measures;
 mod run;
 mod service;

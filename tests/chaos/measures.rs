@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use entity::membership;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use rand::seq::IteratorRandom;
 use sea_orm::EntityTrait;
 use serde_json::json;
@@ -109,26 +109,27 @@ impl Run {
         let body = json!({"email": email, "password": self.service.password});
         let answer = door.post("/rest-auth/login/", body).await.bare(200);
         let token = answer["token"].as_str().unwrap().to_owned();
-        let mut devices = Vec::new();
-        for instance in &self.service.instances {
+        // All at once, here and below: who is not listened to answers no heartbeat.
+        let connects = self.service.instances.iter().map(async |instance| {
             let mut device = Device::new(token.clone());
             device.connect(&instance.base()).await.unwrap();
-            devices.push(device);
-        }
+            device
+        });
+        let mut devices = join_all(connects).await;
         if !with_redis {
             Fault::KillRedis.begin(&mut self.service).await;
             *self.struck.entry("KillRedis".to_owned()).or_default() += 1;
         }
         let began = Instant::now();
-        let reply = door.with_token(&token).post("/rest-auth/logout/", json!({})).await;
-        assert!(reply.status.is_success(), "{reply:?}");
-        // All at once: who is not listened to answers no heartbeat.
+        let signed_in = door.with_token(&token);
+        let leaves = signed_in.post("/rest-auth/logout/", json!({}));
         let closed = devices.iter_mut().map(async |device| {
             let gone = timeout(most + SLACK, listen(device)).await;
             assert_eq!(gone.expect("a socket outlives its session"), Some(4503));
             began.elapsed()
         });
-        let took = join_all(closed).await;
+        let (reply, took) = join(leaves, join_all(closed)).await;
+        assert!(reply.status.is_success(), "{reply:?}");
         if !with_redis {
             Fault::KillRedis.end(&mut self.service).await;
         }

@@ -17,10 +17,12 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::{
-    link::{End, Link},
     now, pass,
     stores::{Postgres, Redis},
-    support::{self, Server, binary},
+    support::{
+        self, Server, binary,
+        link::{End, Link},
+    },
 };
 
 /// What every instance is started with, beside the links.

@@ -1,6 +1,6 @@
 //! A Redis and a PostgreSQL of a run's own, to be killed, stopped and started again.
 //!
-//! Both listen on a socket in their folder and on no port: what wants to reach them takes a [`Link`](crate::link::Link).
+//! Both listen on a socket in their folder and on no port: what wants to reach them takes a [`Link`](crate::support::link::Link).
 
 use std::{
     fs,
