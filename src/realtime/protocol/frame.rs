@@ -22,8 +22,9 @@ impl Frame {
     }
 
     fn new(opcode: OpCode, payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(LONGEST_HEADER + payload.len());
         let header = FrameHeader { opcode, ..FrameHeader::default() };
+        // Exactly as long as it is: what is not full is kept with a note about its size.
+        let mut bytes = Vec::with_capacity(header.len(payload.len() as u64) + payload.len());
         // Writing into memory doesn't fail.
         let _ = header.format(payload.len() as u64, &mut bytes);
         bytes.extend_from_slice(payload);

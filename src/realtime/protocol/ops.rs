@@ -143,23 +143,32 @@ pub fn parse_frame(text: &str) -> Result<Vec<Incoming>, NotThisProtocol> {
     lines.into_iter().map(parse_message).collect()
 }
 
+/// The parts of a message. Raw: what is JSON and yet can't be held, as too deep or too large a number, is refused where it
+/// is needed.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    op: Option<&'a RawValue>,
+    d: Option<&'a RawValue>,
+}
+
 fn parse_message(line: &str) -> Result<Incoming, NotThisProtocol> {
-    // Raw: what is JSON and yet can't be held, as too deep or too large a number, is refused where it is needed.
-    let message: &RawValue = serde_json::from_str(line).map_err(|_| NotThisProtocol)?;
     let malformed = || Error::from(ErrorCode::MalformedMessage);
-    let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(message.get()) else {
+    let object = line.trim_ascii_start().starts_with('{');
+    let Some(envelope) = serde_json::from_str::<Envelope<'_>>(line).ok().filter(|_| object) else {
+        let _: &RawValue = serde_json::from_str(line).map_err(|_| NotThisProtocol)?;
         return Ok(Incoming::Request(Request { id: None, op: Err(malformed()) }));
     };
-    if fields.is_empty() {
+    if line.trim_ascii().trim_matches(['{', '}']).trim_ascii().is_empty() {
         return Ok(Incoming::Alive);
     }
-    let given = |name| fields.get(name).map(|value| value.get()).filter(|value| *value != "null");
-    let id = given("id").map(serde_json::from_str::<u32>);
-    let op = match given("op").map(serde_json::from_str::<String>) {
+    let id = envelope.id.map(|id| serde_json::from_str::<u32>(id.get()));
+    let op = match envelope.op.map(|op| serde_json::from_str::<String>(op.get())) {
         _ if matches!(id, Some(Err(_))) => Err(Error::fields(vec![FieldError::new("id", ErrorCode::WrongType)])),
         Some(Ok(op)) if !OPS.contains(&op.as_str()) => Err(ErrorCode::UnknownOp.into()),
         // An operation without arguments may leave `d` out.
-        Some(Ok(op)) => parse_op(&op, given("d").unwrap_or("{}")),
+        Some(Ok(op)) => parse_op(&op, envelope.d.map_or("{}", RawValue::get)),
         _ => Err(malformed()),
     };
     Ok(Incoming::Request(Request { id: id.and_then(Result::ok), op }))
