@@ -122,7 +122,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     let tasks = TaskTracker::new();
     let after = CancellationToken::new();
     tasks.spawn(app.hub.clone().run(after.clone()));
-    for index in 0..app.hub.registry().writers().count() {
+    for index in 0..app.hub.registry().writers() {
         tasks.spawn(app.hub.clone().write(index, after.clone()));
     }
     tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), app.clock.clone(), after.clone()));

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config;
 
-/// Which faults are made.
-#[derive(Debug)]
+/// Which faults are made; none by default.
+#[derive(Debug, Default)]
 pub struct Faults {
     lose: OneIn,
     double: OneIn,
@@ -17,7 +17,12 @@ impl Faults {
         Self { lose: OneIn::new(config.lose_one_in), double: OneIn::new(config.double_edge_one_in) }
     }
 
-    /// Whether this event is to be lost.
+    /// Whether an event is lost now and then.
+    pub fn may_lose(&self) -> bool {
+        cfg!(debug_assertions) && self.lose.every > 0
+    }
+
+    /// Whether this event is to be lost to one of those who listen.
     pub fn loses(&self) -> bool {
         cfg!(debug_assertions) && self.lose.hits()
     }
@@ -29,7 +34,7 @@ impl Faults {
 }
 
 /// One in so many; none at 0.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct OneIn {
     every: u64,
     seen: AtomicU64,

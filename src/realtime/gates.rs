@@ -89,6 +89,13 @@ impl Gates {
         true
     }
 
+    /// Holds events of a closed gate's channel back.
+    pub fn hold_back_all(&mut self, deliveries: &[Arc<Delivery>]) {
+        for delivery in deliveries {
+            self.hold_back(delivery);
+        }
+    }
+
     /// Holds a derived state of `user` back, if its gate is closed.
     pub fn hold_back_derived(&mut self, channel: Channel, user: AccountId, frame: &Frame) -> bool {
         let Some(gate) = self.of(channel) else { return false };

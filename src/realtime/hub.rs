@@ -56,7 +56,7 @@ struct Local {
     registry: Registry,
     timers: Touched,
     metrics: Metrics,
-    faults: Faults,
+    faults: Arc<Faults>,
     on_sessions_ended: OnSessionsEnded,
     drain_wanted: CancellationToken,
 }
@@ -69,9 +69,6 @@ impl std::fmt::Debug for Local {
 
 impl Sink for Local {
     fn deliver(&self, delivery: &Arc<Delivery>) {
-        if self.faults.loses() {
-            return;
-        }
         if let Some(user) = delivery.routing.timer_of {
             self.timers.touch([AccountId(user)]);
         }
@@ -135,11 +132,12 @@ impl Hub {
         on_sessions_ended: OnSessionsEnded,
     ) -> anyhow::Result<Self> {
         let bounds = Bounds { messages: config.socket.queue_messages, bytes: config.socket.queue_bytes };
+        let faults = Arc::new(Faults::new(&config.faults));
         let local = Arc::new(Local {
-            registry: Registry::new(bounds),
+            registry: Registry::new(bounds, Arc::clone(&faults)),
             timers: Touched::default(),
             metrics: metrics.clone(),
-            faults: Faults::new(&config.faults),
+            faults,
             on_sessions_ended,
             drain_wanted: CancellationToken::new(),
         });
@@ -289,7 +287,7 @@ impl Hub {
 
     /// One of those who write to connections, until `stop`.
     pub async fn write(self, index: usize, stop: CancellationToken) {
-        self.registry().writers().write(index, stop).await;
+        self.registry().write(index, stop).await;
     }
 
     /// Tells every instance that sessions have ended.

@@ -12,6 +12,7 @@ pub mod gates;
 pub mod hub;
 pub mod merge;
 pub mod outflow;
+mod outitem;
 pub mod outlet;
 pub mod outqueue;
 pub mod presence;

@@ -10,7 +10,7 @@ use entity::AccountId;
 
 use super::{
     broker::Delivery,
-    outqueue::{Bounds, Full, OutQueue},
+    outqueue::{Bounds, Full, Gathered, OutQueue},
     protocol::{Channel, CloseReason, Frame},
 };
 
@@ -58,12 +58,15 @@ impl Outflow {
     /// Adds an event.
     pub fn tell(&mut self, delivery: &Delivery) -> Result<(), CloseReason> {
         self.make_room()?;
-        let frame = delivery.frame.clone();
-        let queued = match delivery.routing.state_of {
-            Some(user) => self.queue.push_state(frame, (delivery.channel, user), delivery.place.off),
-            None => self.queue.push(frame),
-        };
-        queued.map_err(|Full| CloseReason::Slow)
+        self.queue.push(delivery).map_err(|Full| CloseReason::Slow)
+    }
+
+    /// Adds events that were put together.
+    pub fn tell_gathered(&mut self, gathered: &Arc<Gathered>) -> Result<(), CloseReason> {
+        if self.flows() && self.queue.push_gathered(gathered) {
+            return Ok(());
+        }
+        gathered.deliveries().iter().try_for_each(|delivery| self.tell(delivery))
     }
 
     /// Adds a derived state of `user`.

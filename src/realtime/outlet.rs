@@ -21,7 +21,7 @@ use super::{
     broker::Delivery,
     gates::Gates,
     outflow::Outflow,
-    outqueue::Bounds,
+    outqueue::{Bounds, Gathered},
     presence::DeviceId,
     protocol::{Channel, CloseReason, Frame, Place},
 };
@@ -101,8 +101,20 @@ impl Outlet {
         Self::done(state)
     }
 
-    /// Adds a derived state of `user`, or holds it at its channel's gate. Says whether somebody has to
-    /// [`Outlet::flush`].
+    /// The same with events of one channel that were put together.
+    pub fn deliver_gathered(&self, gathered: &Arc<Gathered>) -> bool {
+        let mut state = self.state();
+        let (deliveries, gates) = (gathered.deliveries(), &mut state.gates);
+        if deliveries.first().is_some_and(|first| gates.is_closed(first.channel)) {
+            gates.hold_back_all(deliveries);
+        } else if state.closing.is_none() {
+            let told = state.outflow.tell_gathered(gathered);
+            state.end_if(told);
+        }
+        Self::done(state)
+    }
+
+    /// The same with a derived state of `user`.
     pub fn derive(&self, channel: Channel, user: AccountId, frame: &Frame) -> bool {
         let mut state = self.state();
         if !state.gates.hold_back_derived(channel, user, frame) {
@@ -265,9 +277,9 @@ impl Outlet {
         self.state().channels.clone()
     }
 
-    /// Waits until there is something to do.
-    pub async fn woken(&self) {
-        std::future::poll_fn(|context| self.poll_duty(context)).await;
+    /// The room that it listens to; at most one.
+    pub(super) fn room(&self) -> Option<Channel> {
+        self.channels().into_iter().find(|channel| matches!(channel, Channel::Room(_)))
     }
 
     /// Whether the connection has to look again which room it belongs to; it is taken as said.

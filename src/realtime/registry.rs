@@ -1,6 +1,8 @@
 //! Who is connected to this instance, and to what they listen.
 //!
-//! Promises synchronous methods that return owned values: no guard of a map ever reaches an await.
+//! Promises synchronous methods that return owned values: no guard of a map ever reaches an await. What is said in a room
+//! is gathered for one turn and handed to each listener at once; whatever depends on their having it, an answer, an opened
+//! gate, somebody who comes or goes, has it handed on before.
 
 use std::{
     collections::HashSet,
@@ -12,14 +14,55 @@ use std::{
 
 use dashmap::DashMap;
 use entity::{AccountId, SessionId};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     broker::{ConnectionInfo, Delivery},
-    outlet::{Closing, Outlet},
-    outqueue::Bounds,
-    protocol::{Channel, CloseReason, Frame},
+    faults::Faults,
+    outlet::{Closing, Outlet, Overflow},
+    outqueue::{Bounds, Gathered},
+    protocol::{Channel, CloseReason, Frame, Place},
     writers::Writers,
 };
+
+/// Events that are gathered at most: no turn should be so long.
+const MOST: usize = 32;
+
+/// Who listens to a channel, and what they are still to be handed.
+#[derive(Debug)]
+struct Listeners {
+    outlets: Vec<Arc<Outlet>>,
+    gathered: Vec<Arc<Delivery>>,
+}
+
+impl Listeners {
+    fn new() -> Self {
+        Self { outlets: Vec::with_capacity(1), gathered: Vec::new() }
+    }
+
+    /// Hands on what is gathered. Answers those who are to be flushed.
+    fn settle(&mut self, faults: &Faults) -> Vec<Arc<Outlet>> {
+        let gathered = std::mem::take(&mut self.gathered);
+        let unwritten: Vec<_> = match gathered.as_slice() {
+            [] => Vec::new(),
+            several @ [_, _, ..] if !faults.may_lose() => {
+                let gathered = Arc::new(Gathered::new(several.to_vec()));
+                self.outlets.iter().filter(|outlet| outlet.deliver_gathered(&gathered)).cloned().collect()
+            }
+            some => self.hand(some, faults),
+        };
+        unwritten
+    }
+
+    /// Hands on events one by one. Answers those who are to be flushed.
+    fn hand(&self, deliveries: &[Arc<Delivery>], faults: &Faults) -> Vec<Arc<Outlet>> {
+        let hand = |outlet: &&Arc<Outlet>| {
+            let unwritten = deliveries.iter().filter(|delivery| !faults.loses() && outlet.deliver(delivery));
+            unwritten.count() > 0
+        };
+        self.outlets.iter().filter(hand).cloned().collect()
+    }
+}
 
 /// Everyone who is connected here.
 #[derive(Debug)]
@@ -29,13 +72,14 @@ pub struct Registry {
     count: AtomicUsize,
     /// Oldest first, so that a cap knows whom to replace.
     accounts: DashMap<AccountId, Vec<Arc<Outlet>>>,
-    channels: DashMap<Channel, Vec<Arc<Outlet>>>,
+    channels: DashMap<Channel, Listeners>,
     writers: Writers,
+    faults: Arc<Faults>,
 }
 
 impl Registry {
     /// Nobody yet; each connection's queue will have `bounds`.
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: Bounds, faults: Arc<Faults>) -> Self {
         // Ids differ between two lives of an instance, so that logs and presence can't mix them up.
         let first = u64::from(rand::random::<u32>()) << 31;
         Self {
@@ -45,6 +89,7 @@ impl Registry {
             accounts: DashMap::new(),
             channels: DashMap::new(),
             writers: Writers::default(),
+            faults,
         }
     }
 
@@ -79,16 +124,18 @@ impl Registry {
     /// Begins to listen.
     pub fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) {
         outlet.remember(channel);
-        let mut listeners = self.channels.entry(channel).or_insert_with(|| Vec::with_capacity(1));
-        if listeners.iter().all(|other| other.id != outlet.id) {
-            listeners.push(Arc::clone(outlet));
+        let mut listeners = self.channels.entry(channel).or_insert_with(Listeners::new);
+        self.hand_on(channel, &mut listeners);
+        if listeners.outlets.iter().all(|other| other.id != outlet.id) {
+            listeners.outlets.push(Arc::clone(outlet));
         }
     }
 
     /// No longer listens.
     pub fn unsubscribe(&self, outlet: &Outlet, channel: Channel) {
-        outlet.forget(channel);
         self.unsubscribe_where(channel, |other| other.id == outlet.id);
+        // Only now: what was still handed on meanwhile is held by a closed gate, and goes with it.
+        outlet.forget(channel);
     }
 
     /// None of the account's connections listens any more, and each looks again where it belongs: the word may be late,
@@ -106,9 +153,23 @@ impl Registry {
 
     fn unsubscribe_where(&self, channel: Channel, goes: impl Fn(&Outlet) -> bool) {
         if let Some(mut listeners) = self.channels.get_mut(&channel) {
-            listeners.retain(|other| !goes(other));
+            self.hand_on(channel, &mut listeners);
+            listeners.outlets.retain(|other| !goes(other));
         }
-        self.channels.remove_if(&channel, |_, listeners| listeners.is_empty());
+        self.channels.remove_if(&channel, |_, listeners| listeners.outlets.is_empty());
+    }
+
+    fn hand_on(&self, channel: Channel, listeners: &mut Listeners) {
+        if !listeners.gathered.is_empty() {
+            self.writers.add(channel, listeners.settle(&self.faults).into_iter());
+        }
+    }
+
+    /// Hands on what is gathered in `channel`, without waiting for the end of the turn.
+    pub fn settle(&self, channel: Channel) {
+        if let Some(mut listeners) = self.channels.get_mut(&channel) {
+            self.hand_on(channel, &mut listeners);
+        }
     }
 
     /// Whether anybody here listens to `channel`.
@@ -118,21 +179,43 @@ impl Registry {
 
     /// Whether this connection listens to `channel`.
     pub fn listens(&self, outlet: &Outlet, channel: Channel) -> bool {
-        self.channels.get(&channel).is_some_and(|listeners| listeners.iter().any(|other| other.id == outlet.id))
+        let is_there = |listeners: &Listeners| listeners.outlets.iter().any(|other| other.id == outlet.id);
+        self.channels.get(&channel).is_some_and(|listeners| is_there(&listeners))
     }
 
-    /// Hands an event to everyone here who listens; says how many they are.
+    /// Hands an event to everyone here who listens, in a room at the end of this turn; says how many they are.
     pub fn deliver(&self, delivery: &Arc<Delivery>) -> u64 {
-        let Some(listeners) = self.channels.get(&delivery.channel) else { return 0 };
-        let unwritten = listeners.iter().filter(|outlet| outlet.deliver(delivery));
-        self.writers.add(delivery.channel, unwritten.cloned());
-        listeners.len() as u64
+        let channel = delivery.channel;
+        if let Channel::User(_) = channel {
+            return self.deliver_at_once(delivery);
+        }
+        let Some(mut listeners) = self.channels.get_mut(&channel) else { return 0 };
+        listeners.gathered.push(Arc::clone(delivery));
+        match listeners.gathered.len() {
+            1 => self.writers.gather(channel),
+            MOST.. => self.hand_on(channel, &mut listeners),
+            _ => {}
+        }
+        listeners.outlets.len() as u64
+    }
+
+    /// A user's own channel has few listeners, and what it tells comes behind what their room has told.
+    fn deliver_at_once(&self, delivery: &Arc<Delivery>) -> u64 {
+        let listeners = || self.channels.get(&delivery.channel);
+        let rooms = |listeners: &Listeners| listeners.outlets.iter().filter_map(|outlet| outlet.room()).collect();
+        let rooms: Vec<_> = listeners().map(|listeners| rooms(&listeners)).unwrap_or_default();
+        rooms.into_iter().for_each(|room| self.settle(room));
+        let Some(listeners) = listeners() else { return 0 };
+        let unwritten = listeners.hand(std::slice::from_ref(delivery), &self.faults);
+        self.writers.add(delivery.channel, unwritten.into_iter());
+        listeners.outlets.len() as u64
     }
 
     /// Everyone here who listens to `channel` reads its state anew.
     pub fn resync(&self, channel: Channel) {
-        if let Some(listeners) = self.channels.get(&channel) {
-            for outlet in listeners.iter() {
+        if let Some(mut listeners) = self.channels.get_mut(&channel) {
+            self.hand_on(channel, &mut listeners);
+            for outlet in &listeners.outlets {
                 outlet.resync(channel);
             }
         }
@@ -140,22 +223,37 @@ impl Registry {
 
     /// Hands a derived state of `user` to everyone here who listens.
     pub fn derive(&self, channel: Channel, user: AccountId, frame: &Frame) {
-        if let Some(listeners) = self.channels.get(&channel) {
-            let unwritten = listeners.iter().filter(|outlet| outlet.derive(channel, user, frame));
+        if let Some(mut listeners) = self.channels.get_mut(&channel) {
+            self.hand_on(channel, &mut listeners);
+            let unwritten = listeners.outlets.iter().filter(|outlet| outlet.derive(channel, user, frame));
             self.writers.add(channel, unwritten.cloned());
         }
     }
 
-    /// Hands a connection what it has to say itself, behind everything that it was handed before.
+    /// Opens a connection's gate: see [`Outlet::release`].
+    pub fn release(&self, outlet: &Outlet, channel: Channel, place: &Place) -> Result<(), Overflow> {
+        self.settle(channel);
+        outlet.release(channel, place)
+    }
+
+    /// Hands a connection what it has to say itself, behind everything that was said before.
     pub fn say(&self, outlet: &Arc<Outlet>, frames: impl IntoIterator<Item = Frame>) {
+        if let Some(room) = outlet.room() {
+            self.settle(room);
+        }
         if outlet.say(frames) {
             self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));
         }
     }
 
-    /// Those who write to the connections: one task each.
-    pub fn writers(&self) -> &Writers {
-        &self.writers
+    /// How many write to the connections, each in a task of its own.
+    pub fn writers(&self) -> usize {
+        self.writers.count()
+    }
+
+    /// One of those who do, until `stop`.
+    pub async fn write(&self, index: usize, stop: CancellationToken) {
+        self.writers.write(index, stop, |channel| self.settle(channel)).await;
     }
 
     /// The account's connections here.
@@ -206,8 +304,8 @@ impl Registry {
             return Err(format!("{} connections, counted {}", connected.len(), self.len()));
         }
         for channel in &self.channels {
-            let ids: HashSet<_> = channel.iter().map(|outlet| outlet.id).collect();
-            if ids.len() != channel.len() {
+            let ids: HashSet<_> = channel.outlets.iter().map(|outlet| outlet.id).collect();
+            if ids.len() != channel.outlets.len() {
                 return Err(format!("somebody listens twice to {}", channel.key()));
             }
             if let Some(ghost) = ids.difference(&connected).next() {

@@ -61,6 +61,8 @@ pub(super) struct Connection {
     /// Rooms whose counts are watched, with what was told last.
     pub(super) lobby: BTreeMap<RoomId, Option<CountView>>,
     socket: Socket,
+    /// Answers that wait until everything that came together is carried out: they leave together.
+    answers: Vec<Frame>,
     bucket: Option<Bucket>,
     pub(super) pings: bool,
     pub(super) beat_at: Instant,
@@ -147,6 +149,7 @@ impl Connection {
             shown: None,
             lobby: BTreeMap::new(),
             socket,
+            answers: Vec::new(),
             bucket,
             pings: opening.pings,
             beat_at: next_beat(now, app.clock.now(), app.config.socket.heartbeat),
@@ -210,8 +213,14 @@ impl Connection {
 
     /// Hands over what there is to say, behind what was said before it: after `room.leave` nothing of the room comes any
     /// more, and a client that asks "anything new?" is not told "no" too early.
-    pub(super) fn write(&self, frames: impl IntoIterator<Item = Frame>) {
-        self.app.hub.registry().say(&self.outlet, frames);
+    pub(super) fn write(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        let answers = std::mem::take(&mut self.answers);
+        self.app.hub.registry().say(&self.outlet, answers.into_iter().chain(frames));
+    }
+
+    /// Answers once everything that came together is carried out.
+    pub(super) fn answer(&mut self, frame: Frame) {
+        self.answers.push(frame);
     }
 
     /// Does whatever comes first.
@@ -259,7 +268,22 @@ impl Connection {
         self.alarm.as_mut().poll(context).map(|()| Next::Time)
     }
 
-    async fn heard(&mut self, heard: Heard) -> Result<(), CloseReason> {
+    /// Carries out what was heard, and what came together with it.
+    async fn heard(&mut self, mut heard: Heard) -> Result<(), CloseReason> {
+        loop {
+            let done = self.hear(heard).await;
+            let next = done.is_ok().then(|| self.socket.heard()).flatten();
+            let Some(next) = next else {
+                if !self.answers.is_empty() {
+                    self.write([]);
+                }
+                return done;
+            };
+            heard = next;
+        }
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), CloseReason> {
         let text = match heard {
             Heard::Text(text) => text,
             Heard::Ping(payload) => {

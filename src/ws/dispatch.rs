@@ -133,7 +133,11 @@ impl Connection {
                 rooms::set_goal(&self.app, self.caller.account, text.clone()).await?;
                 frames::ok(id, &Goal { text })
             }
-            Op::RoomCheer { text } => self.cheer(id, &text).await?,
+            Op::RoomCheer { text } => {
+                let said = self.cheer(id, &text).await?;
+                self.answer(said);
+                return Ok(Ok(()));
+            }
             Op::FriendRequest { user } => self.befriend(id, user, Action::Request).await?,
             Op::FriendCancel { user } => self.befriend(id, user, Action::Cancel).await?,
             Op::FriendAccept { user } => self.befriend(id, user, Action::Accept).await?,

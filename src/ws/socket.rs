@@ -1,14 +1,12 @@
 //! The socket itself: the one small module that touches it.
 //!
 //! Promises that an idle one holds no buffer and nothing of HTTP, that what leaves is never torn apart by something else,
-//! and that a closing one gets a last chance to read why it is sent away. Its writing half is the outlet's wire once
-//! there is an outlet; before and after, this writes by itself.
+//! and that a closing one gets a last chance to read why it is sent away. It is the outlet's wire once there is an outlet;
+//! before and after, this writes by itself.
 
 use std::{
     io,
-    mem::MaybeUninit,
     net::Shutdown,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -18,14 +16,7 @@ use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::inbox::{Heard, Inbox};
@@ -41,17 +32,21 @@ const BUFFER: usize = 4096;
 const GOODBYE: Duration = Duration::from_secs(2);
 const SLOW_GOODBYE: Duration = Duration::from_secs(30);
 
-impl Wire for OwnedWriteHalf {
+impl Wire for TcpStream {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Self::try_write(self, bytes)
+        // The runtime is told only once the kernel takes nothing: what it knows of each socket lies far apart in memory,
+        // and looking there costs a good part of a write.
+        match SockRef::from(self).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::try_write(self, bytes),
+            taken => taken,
+        }
     }
 }
 
 /// One connection's socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    reader: OwnedReadHalf,
-    writer: Arc<OwnedWriteHalf>,
+    stream: Arc<TcpStream>,
     inbox: Inbox,
     max_frame: usize,
 }
@@ -60,30 +55,36 @@ impl Socket {
     /// Takes the socket out of HTTP, with what was read beyond the request.
     pub(super) fn new(upgraded: Upgraded, max_frame: usize) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-        let (reader, writer) = parts.io.into_inner().into_split();
+        let stream = Arc::new(parts.io.into_inner());
         let mut inbox = Inbox::default();
         inbox.put(&parts.read_buf);
-        Some(Self { reader, writer: Arc::new(writer), inbox, max_frame })
+        Some(Self { stream, inbox, max_frame })
     }
 
     /// Where an outlet writes.
     pub(super) fn wire(&self) -> Arc<dyn Wire> {
-        Arc::clone(&self.writer) as Arc<dyn Wire>
+        Arc::clone(&self.stream) as Arc<dyn Wire>
+    }
+
+    /// The next thing that has come already.
+    pub(super) fn heard(&mut self) -> Option<Heard> {
+        self.inbox.next(self.max_frame)
     }
 
     /// The next thing that comes.
     pub(super) fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         loop {
-            if let Some(heard) = self.inbox.next(self.max_frame) {
+            if let Some(heard) = self.heard() {
                 return Poll::Ready(heard);
             }
-            let mut space = [const { MaybeUninit::uninit() }; BUFFER];
-            let mut buffer = ReadBuf::uninit(&mut space);
-            let read = ready!(Pin::new(&mut self.reader).poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
-                return Poll::Ready(Heard::Gone);
+            // What is wrong with it shows when it is read.
+            let _ = ready!(self.stream.poll_read_ready(context));
+            let mut buffer = [0; BUFFER];
+            match self.stream.try_read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) | Ok(0) => return Poll::Ready(Heard::Gone),
+                Ok(read) => self.inbox.put(buffer.get(..read).unwrap_or_default()),
             }
-            self.inbox.put(buffer.filled());
         }
     }
 
@@ -95,14 +96,14 @@ impl Socket {
     /// Waits until something can be written.
     pub(super) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
         // What is wrong with it shows when it is written to.
-        self.writer.as_ref().as_ref().poll_write_ready(context).map(drop)
+        self.stream.poll_write_ready(context).map(drop)
     }
 
     /// Writes all of it. Only where no outlet does.
     pub(super) async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.writer.writable().await?;
-            match self.writer.try_write(bytes) {
+            self.stream.writable().await?;
+            match self.stream.try_write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -136,9 +137,15 @@ impl Socket {
             }
             // What can't be read as frames is read as bytes: a connection that is dropped with something unread is reset,
             // and the reset can overtake what was just said.
-            SockRef::from(AsRef::<TcpStream>::as_ref(&*self.writer)).shutdown(Shutdown::Write)?;
-            tokio::io::copy(&mut self.reader, &mut tokio::io::sink()).await?;
-            Ok::<_, io::Error>(())
+            SockRef::from(&*self.stream).shutdown(Shutdown::Write)?;
+            loop {
+                self.stream.readable().await?;
+                match self.stream.try_read(&mut [0; BUFFER]) {
+                    Ok(0) => return Ok::<_, io::Error>(()),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                    _ => {}
+                }
+            }
         };
         let patience = if reason == CloseReason::Slow { SLOW_GOODBYE } else { GOODBYE };
         match timeout(patience, goodbye).await {

@@ -29,7 +29,7 @@ const SUMI: AccountId = AccountId(9);
 const HANA: AccountId = AccountId(7);
 
 fn registry(messages: usize) -> Registry {
-    Registry::new(Bounds { messages, bytes: 1 << 20 })
+    Registry::new(Bounds { messages, bytes: 1 << 20 }, Arc::default())
 }
 
 fn add(registry: &Registry, account: AccountId) -> Arc<Outlet> {
@@ -49,6 +49,17 @@ fn routed(channel: Channel, off: u64, routing: Routing) -> Arc<Delivery> {
     Arc::new(Delivery { channel, place: place(off), at: Millis(0), frame: off.to_string().into(), routing })
 }
 
+/// Says something in a room, at the end of whose turn it is looked what came of it.
+fn tell(registry: &Registry, delivery: &Arc<Delivery>) {
+    registry.deliver(delivery);
+    registry.settle(delivery.channel);
+}
+
+/// Waits until there is something to do.
+async fn woken(outlet: &Outlet) {
+    std::future::poll_fn(|context| outlet.poll_duty(context)).await;
+}
+
 fn frames(outlet: &Outlet) -> Vec<String> {
     outlet.turn(usize::MAX).frames.iter().map(ToString::to_string).collect()
 }
@@ -60,12 +71,12 @@ fn a_gate_drops_what_the_snapshot_has_and_keeps_the_order() {
     sumi.hold(ROOM);
     registry.subscribe(&sumi, ROOM);
     for off in 1..=5 {
-        registry.deliver(&event(ROOM, off));
+        tell(&registry, &event(ROOM, off));
     }
     sumi.deliver(&event(OTHER, 1));
     assert_eq!(frames(&sumi), ["1"], "another channel's gate is open");
     sumi.release(ROOM, &place(3)).unwrap();
-    registry.deliver(&event(ROOM, 6));
+    tell(&registry, &event(ROOM, 6));
     assert_eq!(frames(&sumi), ["4", "5", "6"]);
 }
 
@@ -94,15 +105,15 @@ async fn a_slow_reader_is_closed_and_harms_nobody() {
     registry.subscribe(&slow, ROOM);
     registry.subscribe(&quick, ROOM);
     for off in 1..=5 {
-        registry.deliver(&event(ROOM, off));
-        quick.woken().await;
+        tell(&registry, &event(ROOM, off));
+        woken(&quick).await;
         assert_eq!(frames(&quick), [off.to_string()]);
     }
-    slow.woken().await;
+    woken(&slow).await;
     let turn = slow.turn(usize::MAX);
     assert_eq!(turn.frames.len(), 2, "no gap before the close");
     assert_eq!(turn.closing.unwrap().reason, CloseReason::Slow);
-    registry.deliver(&event(ROOM, 6));
+    tell(&registry, &event(ROOM, 6));
     assert!(frames(&slow).is_empty(), "nothing after the last word");
     assert_eq!(quick.turn(usize::MAX).closing, None);
 }
@@ -141,9 +152,13 @@ async fn what_was_said_leaves_in_its_order_whoever_writes() {
         registry.subscribe(&sumi, ROOM);
         let mut expected = Vec::new();
         for off in 1..=20 {
-            registry.deliver(&event(ROOM, off));
+            // One, two or three of a turn, and what is said behind them.
+            let turn = off * 10..=off * 10 + off % 3;
+            for off in turn.clone() {
+                registry.deliver(&event(ROOM, off));
+            }
             registry.say(&sumi, [format!("answer {off}").into()]);
-            for text in [off.to_string(), format!("answer {off}")] {
+            for text in turn.map(|off| off.to_string()).chain([format!("answer {off}")]) {
                 expected.extend([0x81, u8::try_from(text.len()).unwrap()]);
                 expected.extend(text.bytes());
             }
@@ -159,6 +174,39 @@ async fn what_was_said_leaves_in_its_order_whoever_writes() {
     }
 }
 
+/// Whatever depends on what was said in the same turn finds it said.
+#[tokio::test]
+async fn what_is_gathered_comes_before_what_depends_on_it() {
+    let registry = registry(100);
+    let (sumi, hana) = (add(&registry, SUMI), add(&registry, HANA));
+    registry.subscribe(&sumi, ROOM);
+    registry.subscribe(&sumi, OTHER);
+    for off in 1..=2 {
+        registry.deliver(&event(ROOM, off));
+    }
+    assert!(frames(&sumi).is_empty(), "the turn is not over");
+    registry.subscribe(&hana, ROOM);
+    assert_eq!((frames(&sumi).len(), frames(&hana).len()), (2, 0), "whoever comes hears what comes after");
+    registry.deliver(&event(ROOM, 3));
+    registry.deliver(&event(OTHER, 1));
+    assert_eq!(frames(&sumi), ["3", "1"], "what one is told oneself does not overtake the room");
+    for off in 4..=5 {
+        registry.deliver(&event(ROOM, off));
+    }
+    sumi.hold(ROOM);
+    registry.release(&sumi, ROOM, &place(5)).unwrap();
+    assert!(frames(&sumi).is_empty(), "a picture that has it stands in its place");
+    hana.hold(ROOM);
+    registry.deliver(&event(ROOM, 6));
+    registry.unsubscribe(&hana, ROOM);
+    assert_eq!(frames(&sumi), ["6"]);
+    assert_eq!(frames(&hana), ["3", "4", "5"], "what its closed gate holds goes with it");
+    for off in 7..100 {
+        registry.deliver(&event(ROOM, off));
+    }
+    assert_eq!(frames(&sumi).len(), 64, "no turn is longer than it may be");
+}
+
 #[tokio::test]
 async fn a_wire_that_takes_nothing_wakes_its_task_and_a_full_queue_ends_it() {
     let registry = registry(4);
@@ -166,18 +214,18 @@ async fn a_wire_that_takes_nothing_wakes_its_task_and_a_full_queue_ends_it() {
     let wire = narrow(3);
     sumi.attach(Arc::clone(&wire) as Arc<dyn Wire>);
     registry.subscribe(&sumi, ROOM);
-    registry.deliver(&event(ROOM, 1));
-    registry.deliver(&event(ROOM, 2));
+    tell(&registry, &event(ROOM, 1));
+    tell(&registry, &event(ROOM, 2));
     sumi.flush(&mut Vec::new());
     let duty = std::future::poll_fn(|context| sumi.poll_duty(context)).await;
     assert_eq!(duty, Duty::Stuck { own: false });
     for off in 3..=6 {
-        registry.deliver(&event(ROOM, off));
+        tell(&registry, &event(ROOM, off));
     }
     assert_eq!(sumi.closing().map(|closing| closing.reason), Some(CloseReason::Slow), "five wait, four may");
     wire.open.store(false, Ordering::Relaxed);
     assert!(sumi.detach().is_empty(), "no frame is torn");
-    registry.deliver(&event(ROOM, 7));
+    tell(&registry, &event(ROOM, 7));
     assert_eq!(*wire.took.lock().unwrap(), b"\x81\x011", "nothing follows a gap");
 }
 
@@ -264,6 +312,7 @@ async fn who_leaves_a_room_hears_nothing_of_it_from_then_on() {
     }
     hub.say(ROOM, &Event::RoomExited { user: SUMI.0, at: 0, reason: ExitReason::Left }).await.unwrap();
     hub.say(ROOM, &Event::RoomCheer { user: HANA.0, text: "조용하네".into() }).await.unwrap();
+    hub.registry().settle(ROOM);
     assert_eq!(frames(&hana).len(), 2);
     for outlet in [&phone, &laptop] {
         let turn = outlet.turn(usize::MAX);

@@ -241,8 +241,8 @@ pub struct MemberView {
     #[schema(required)]
     pub goal: Option<String>,
     /// The running timer, with its anchor and next boundaries.
-    #[schema(required)]
-    pub run: Option<RunView>,
+    #[schema(required, value_type = Option<RunView>)]
+    pub run: Option<Box<RunView>>,
 }
 
 /// A timer: its anchor, where it stands at `server_time`, and what comes next.
