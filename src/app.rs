@@ -88,8 +88,7 @@ impl App {
             Box::new(move |account, which| forget.forget(account, which)),
         )
         .await?;
-        let alone = config.broker.redis_url.expose().is_empty();
-        let shared = (!alone).then(|| Box::new(hub.clone()) as Box<dyn Shared>);
+        let shared = (!config.is_alone()).then(|| Box::new(hub.clone()) as Box<dyn Shared>);
         let throttle = Throttle::new(clock.clone(), config.limits.exempt_loopback, shared);
         let zone = TimeZone::get(&config.board.zone)?;
         Ok(Self(Arc::new(Parts {
@@ -110,6 +109,13 @@ impl App {
             drain: CancellationToken::new(),
             zone,
         })))
+    }
+}
+
+impl Parts {
+    /// Whether nobody else serves from this database.
+    pub fn is_alone(&self) -> bool {
+        self.config.is_alone()
     }
 }
 

@@ -332,6 +332,11 @@ fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + FromStr>(deserializer: 
 }
 
 impl Config {
+    /// Whether there is one instance alone.
+    pub fn is_alone(&self) -> bool {
+        self.broker.redis_url.expose().is_empty()
+    }
+
     /// Reads all layers; `environment` is the process's, an argument so that tests need not change it.
     pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let profile = match flags.profile {

@@ -8,7 +8,10 @@ use std::{
     collections::BTreeSet,
     mem,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use anyhow::Context;
@@ -32,6 +35,43 @@ pub struct Db {
     writer: Option<Arc<Semaphore>>,
     commits: watch::Sender<()>,
     notes: Notes,
+    spoken: Option<Arc<Spoken>>,
+}
+
+/// Commits with something to say, as long as nobody else writes to this database.
+#[derive(Debug)]
+struct Spoken {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// Everything of so many is said.
+    said: AtomicU64,
+}
+
+impl Spoken {
+    /// Nobody has looked yet what an earlier life left.
+    fn new() -> Self {
+        Self { begun: AtomicU64::new(1), ended: AtomicU64::new(1), said: AtomicU64::new(0) }
+    }
+}
+
+/// A commit under way: it ends whatever becomes of it.
+struct Committing(Option<Arc<Spoken>>);
+
+impl Committing {
+    fn begin(spoken: Option<Arc<Spoken>>) -> Self {
+        if let Some(spoken) = &spoken {
+            spoken.begun.fetch_add(1, SeqCst);
+        }
+        Self(spoken)
+    }
+}
+
+impl Drop for Committing {
+    fn drop(&mut self) {
+        if let Some(spoken) = &self.0 {
+            spoken.ended.fetch_add(1, SeqCst);
+        }
+    }
 }
 
 /// What transactions leave for whoever looks after it once they are committed.
@@ -78,7 +118,9 @@ impl Db {
             )
         })?;
         let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
-        Ok(Self { pool, writer, commits: watch::Sender::new(()), notes: Notes::default() })
+        // What one instance alone has not said, it knows; among several, only the rows know.
+        let spoken = config.is_alone().then(|| Arc::new(Spoken::new()));
+        Ok(Self { pool, writer, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
     }
 
     /// Begins a transaction that writes. Dropping it undoes it.
@@ -92,8 +134,31 @@ impl Db {
             ..TransactionOptions::default()
         };
         let inner = self.pool.begin_with_options(options).await?;
-        let (notes, commits) = (Mutex::default(), self.commits.clone());
-        Ok(Tx { inner, _writer: writer, notes, left: Arc::clone(&self.notes), commits })
+        let (notes, left) = (Mutex::default(), Arc::clone(&self.notes));
+        let (commits, spoken) = (self.commits.clone(), self.spoken.clone());
+        Ok(Tx { inner, _writer: writer, notes, left, commits, spoken })
+    }
+
+    /// Whether everything that was committed before now is said, as far as this is known without asking. What is said
+    /// some seconds later is not known here: what a command of the operator writes beside a single instance, and a commit
+    /// of which nobody knows what became of it.
+    pub fn is_said(&self) -> bool {
+        self.spoken.as_ref().is_some_and(|spoken| spoken.said.load(SeqCst) == spoken.begun.load(SeqCst))
+    }
+
+    /// How many commits there were, if none is under way: to be asked before looking for what is unsaid.
+    pub fn committed(&self) -> Option<u64> {
+        let spoken = self.spoken.as_ref()?;
+        let ended = spoken.ended.load(SeqCst);
+        (spoken.begun.load(SeqCst) == ended).then_some(ended)
+    }
+
+    /// Everything of the first `commits` is said. Only whoever looked at `all` rows knows what an earlier life left.
+    pub fn note_said(&self, commits: Option<u64>, all: bool) {
+        let spoken = self.spoken.as_ref().filter(|spoken| all || spoken.said.load(SeqCst) > 0);
+        if let Some((spoken, commits)) = spoken.zip(commits) {
+            spoken.said.fetch_max(commits, SeqCst);
+        }
     }
 
     /// Changes after commits; several may be told as one.
@@ -147,6 +212,7 @@ pub struct Tx {
     notes: Mutex<Vec<String>>,
     left: Notes,
     commits: watch::Sender<()>,
+    spoken: Option<Arc<Spoken>>,
 }
 
 impl Tx {
@@ -157,9 +223,11 @@ impl Tx {
 
     /// Makes it last, and wakes whoever relays what was said in it.
     pub async fn commit(self) -> Result<()> {
+        let committing = Committing::begin(self.spoken);
         self.inner.commit().await?;
         let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(notes);
+        drop(committing);
         self.commits.send_replace(());
         Ok(())
     }

@@ -56,16 +56,24 @@ async fn insert(tx: &Tx, channel: Option<String>, at: Millis, body: String) -> R
     Ok(())
 }
 
+/// Says what is still unsaid in `channels`, if anything may be.
+pub async fn catch_up(db: &Db, hub: &Hub, channels: &[Channel]) -> Result<()> {
+    if db.is_said() { Ok(()) } else { flush(&**db, hub, channels).await }
+}
+
 /// Whether something committed about `channel` is still unsaid, where `said` is the last key that was. Rows that are said
 /// and not yet removed don't count.
-pub async fn has_unsaid(connection: &impl ConnectionTrait, channel: Channel, said: Option<OutboxId>) -> Result<bool> {
+pub async fn has_unsaid(db: &Db, channel: Channel, said: Option<OutboxId>) -> Result<bool> {
+    if db.is_said() {
+        return Ok(false);
+    }
     let row = outbox::Entity::find()
         .select_only()
         .column(outbox::Column::Id)
         .filter(outbox::Column::Channel.eq(channel.to_string()))
         .filter(outbox::Column::Id.gt(said.unwrap_or(OutboxId(0))))
         .into_tuple::<OutboxId>()
-        .one(connection)
+        .one(&**db)
         .await?;
     Ok(row.is_some())
 }
@@ -111,6 +119,7 @@ pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channels: &[Cha
 pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
     let mut done = 0;
     loop {
+        let committed = db.committed();
         let rows = outbox::Entity::find()
             .filter(outbox::Column::Channel.is_not_null())
             .order_by_asc(outbox::Column::Id)
@@ -121,6 +130,7 @@ pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
         say_all(db, hub, rows).await?;
         done += found;
         if (found as u64) < BATCH {
+            db.note_said(committed, true);
             return Ok(done);
         }
     }
@@ -198,6 +208,7 @@ pub async fn relay(db: Db, hub: Hub, clock: Clock, stop: CancellationToken) {
             () = tokio::time::sleep_until(look_at), if pause.is_zero() => false,
             () = tokio::time::sleep(pause), if !pause.is_zero() => false,
         };
+        let committed = db.committed();
         channels.append(&mut db.take_notes());
         let turn = async {
             if stopping {
@@ -211,6 +222,7 @@ pub async fn relay(db: Db, hub: Hub, clock: Clock, stop: CancellationToken) {
             }
             drain_some(&db, &hub, &channels).await?;
             channels.clear();
+            db.note_said(committed, false);
             Ok(())
         };
         match turn.await {

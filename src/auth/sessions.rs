@@ -7,7 +7,11 @@ use std::{
 
 use entity::{AccountId, Millis, SessionId, account, session};
 use moka::sync::Cache as Moka;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter, QuerySelect,
+    sea_query::{Expr, IntoCondition},
+};
 
 use crate::{
     db::{Db, Tx},
@@ -73,14 +77,24 @@ impl Cache {
 }
 
 async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known> {
-    let Some(session) = session::Entity::find_by_id(id).one(connection).await? else { return Ok(Known::Ended) };
-    let account = account::Entity::find_by_id(session.account_id).one(connection).await?;
-    let alive = account.filter(|account| account.deleted_at.is_none() && account.epoch == session.epoch);
-    Ok(alive.map_or(Known::Ended, |account| Known::Alive {
-        account: account.id,
-        staff: account.staff,
-        ends: session.expires_at,
-    }))
+    let owner = session::Entity::belongs_to(account::Entity)
+        .from(session::Column::AccountId)
+        .to(account::Column::Id)
+        .on_condition(|session, account| {
+            let epoch = Expr::col((session, session::Column::Epoch));
+            epoch.equals((account, account::Column::Epoch)).into_condition()
+        });
+    let alive = session::Entity::find_by_id(id)
+        .select_only()
+        .column(session::Column::AccountId)
+        .column(account::Column::Staff)
+        .column(session::Column::ExpiresAt)
+        .join(JoinType::InnerJoin, owner.into())
+        .filter(account::Column::DeletedAt.is_null())
+        .into_tuple::<(AccountId, bool, Millis)>()
+        .one(connection)
+        .await?;
+    Ok(alive.map_or(Known::Ended, |(account, staff, ends)| Known::Alive { account, staff, ends }))
 }
 
 /// Which of `ids` have not ended.

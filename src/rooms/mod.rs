@@ -204,9 +204,10 @@ pub async fn seats(connection: &impl ConnectionTrait, room: RoomId) -> Result<Ve
     Ok(store::list_seats(connection, &[room]).await?.remove(&room).unwrap_or_default())
 }
 
-/// How many sit in a room.
-pub async fn count(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64> {
-    Ok(store::count_members(connection, room).await?)
+/// Where the account sits, and how many sit there.
+pub async fn seat_and_size(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<(RoomId, u64)>> {
+    let found = store::find_seat_and_size(connection, account).await?;
+    Ok(found.map(|(room, size)| (room, u64::try_from(size).unwrap_or(0))))
 }
 
 /// A member as nobody is online; the hub fills in who is.
@@ -216,7 +217,7 @@ fn member_view(account: &account::Model, seat: Option<&membership::Model>, stand
         online: false,
         since: account.seen_at.map(|at| at.0),
         goal: seat.and_then(|seat| seat.goal.clone()),
-        run: standings.view(account.id),
+        run: standings.view(account.id).map(Box::new),
     }
 }
 
@@ -250,7 +251,7 @@ pub async fn redraw(
         if member.run.is_some() {
             let state = standings.state(id);
             (member.person.current_state, member.person.state) = (state.code(), state.as_str());
-            member.run = standings.view(id);
+            member.run = standings.view(id).map(Box::new);
         }
         member.since = seen.get(&id).map(|at| at.0).or(member.since);
     }

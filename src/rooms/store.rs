@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, RoomId, account, membership, room};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select,
     sea_query::{Expr, Order},
 };
 
@@ -155,6 +156,23 @@ pub(super) async fn list_seats_of(
 
 pub(super) async fn count_members(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64, DbErr> {
     membership::Entity::find().filter(membership::Column::RoomId.eq(room)).count(connection).await
+}
+
+/// Where the account sits, and how many sit there.
+pub(super) async fn find_seat_and_size(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+) -> Result<Option<(RoomId, i64)>, DbErr> {
+    let seat = membership::Entity::find_by_id(account).select_only().column(membership::Column::RoomId).into_query();
+    membership::Entity::find()
+        .select_only()
+        .column(membership::Column::RoomId)
+        .column_as(membership::Column::AccountId.count(), "size")
+        .filter(membership::Column::RoomId.in_subquery(seat))
+        .group_by(membership::Column::RoomId)
+        .into_tuple::<(RoomId, i64)>()
+        .one(connection)
+        .await
 }
 
 pub(super) async fn insert_membership(tx: &Tx, account: AccountId, room: RoomId, at: Millis) -> Result<()> {

@@ -119,7 +119,7 @@ impl Connection {
     /// Opens the gates at their places. A gate that held too much says so, and its state is read again.
     pub(super) async fn release_all(&mut self, channels: &Channels) -> Result<(), CloseReason> {
         for (channel, line) in channels {
-            if self.outlet.release(*channel, &line.place).is_err() {
+            if self.app.hub.registry().release(&self.outlet, *channel, &line.place).is_err() {
                 self.resend(*channel).await?;
             }
         }
@@ -139,7 +139,7 @@ impl Connection {
                 Err(error) => return Err(self.broken(&error)),
             };
             self.write([frame]);
-            if self.outlet.release(channel, &place).is_ok() {
+            if self.app.hub.registry().release(&self.outlet, channel, &place).is_ok() {
                 return Ok(());
             }
         }
@@ -224,7 +224,7 @@ impl Connection {
     /// Has every move that is committed said before what follows; says whether there was one.
     pub(super) async fn catch_up(&mut self) -> Result<bool> {
         let own = Channel::User(self.caller.account);
-        outbox::flush(&*self.app.db, &self.app.hub, &[own]).await?;
+        outbox::catch_up(&self.app.db, &self.app.hub, &[own]).await?;
         Ok(self.outlet.takes_follow())
     }
 
@@ -247,7 +247,7 @@ impl Connection {
         self.write(frames);
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);
-            if !recovered || self.outlet.release(*channel, &line.place).is_err() {
+            if !recovered || self.app.hub.registry().release(&self.outlet, *channel, &line.place).is_err() {
                 self.resend(*channel).await?;
             }
         }
@@ -267,7 +267,7 @@ impl Connection {
 
     /// Opens a gate that [`Connection::follow`] left closed.
     pub(super) async fn release(&mut self, channel: Channel, place: &Place) -> Result<(), CloseReason> {
-        match self.outlet.release(channel, place) {
+        match self.app.hub.registry().release(&self.outlet, channel, place) {
             Ok(()) => Ok(()),
             Err(_) => self.resend(channel).await,
         }

@@ -74,7 +74,7 @@ impl Connection {
             self.room = user.seat;
             let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
             // A move that came meanwhile would follow a room's picture that is newer than itself: look again.
-            outbox::flush(&*app.db, &app.hub, &[own]).await?;
+            outbox::catch_up(&app.db, &app.hub, &[own]).await?;
             let known = channels.get(&own).map_or(0, |line| line.place.off);
             if self.outlet.held_moves(own).iter().all(|off| *off <= known) {
                 break (user, room, channels, missed);

@@ -78,9 +78,15 @@ async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<RoomView> {
     let Some(picture) = app.pictures.get(&id).filter(|picture| same(&picture.standing)) else {
         return rooms::picture(&*app.db, id, app.clock.now()).await;
     };
-    let ids = ids(&picture.view);
-    let online = app.hub.broker().online(&ids).await?;
-    let away = ids.into_iter().zip(online).filter(|(_, online)| online.is_none()).map(|(id, _)| id).collect();
+    let away = match app.is_alone() {
+        // Whoever goes takes the picture along.
+        true => Vec::new(),
+        false => {
+            let ids = ids(&picture.view);
+            let online = app.hub.broker().online(&ids).await?;
+            ids.into_iter().zip(online).filter(|(_, online)| online.is_none()).map(|(id, _)| id).collect()
+        }
+    };
     rooms::redraw(&*app.db, picture.view.clone(), away, app.clock.now()).await
 }
 
@@ -133,7 +139,7 @@ where
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
         let state = read(before.clone()).await?;
-        if outbox::has_unsaid(&*app.db, channel, before.last_key).await? {
+        if outbox::has_unsaid(&app.db, channel, before.last_key).await? {
             outbox::flush(&*app.db, &app.hub, &[channel]).await?;
             continue;
         }

@@ -101,13 +101,17 @@ async fn tell_one(app: &App, user: AccountId, edge: Edge) -> Result<()> {
         }
     };
     let mut channels: Vec<_> = friends::ids(&*app.db, user).await?.into_iter().map(Channel::User).collect();
-    if let Some(room) = rooms::current(&*app.db, user).await? {
-        match merge::delay(rooms::count(&*app.db, room).await?) {
+    if let Some((room, seats)) = rooms::seat_and_size(&*app.db, user).await? {
+        if matches!(told, Told::Offline(..)) {
+            // It says when its absent members were last seen.
+            app.pictures.invalidate(&room);
+        }
+        match merge::delay(seats) {
             None => channels.push(Channel::Room(room)),
             Some(delay) => app.hub.merge().add(room, user, told, app.clock.now(), delay),
         }
     }
-    outbox::flush(&*app.db, &app.hub, &channels).await?;
+    outbox::catch_up(&app.db, &app.hub, &channels).await?;
     for channel in channels {
         app.hub.say(channel, &event(channel, user, told)).await?;
         if app.hub.faults().doubles() {
@@ -132,7 +136,7 @@ async fn tell_merged(app: &App) -> Result<()> {
     let due = app.hub.merge().due(app.clock.now());
     for (room, event) in due {
         let channel = Channel::Room(room);
-        outbox::flush(&*app.db, &app.hub, &[channel]).await?;
+        outbox::catch_up(&app.db, &app.hub, &[channel]).await?;
         app.hub.say(channel, &event).await?;
     }
     Ok(())

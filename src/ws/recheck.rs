@@ -30,7 +30,7 @@ const BATCH: usize = 500;
 
 /// Looks until `stop`.
 pub async fn watch(app: App, stop: CancellationToken) {
-    if app.config.broker.redis_url.expose().is_empty() {
+    if app.is_alone() {
         return stop.cancelled().await;
     }
     let mut part = 0;
