@@ -1,14 +1,20 @@
 //! `solgik loadtest`: puts a server under load, and says what it took and whether it was right.
 //!
-//! Promises that a run in which anything was lost, doubled, out of order or shown wrongly exits with 1 and names it.
+//! Promises that a run in which anything was lost, doubled, out of order or shown wrongly exits with 1 and names it; also
+//! one that is interrupted, which is judged by what it has seen.
 
 use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Context;
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::say;
 use crate::loadtest::{self, Options, limit, page, report::Report, scenario::Scenario, table};
@@ -17,12 +23,15 @@ use crate::loadtest::{self, Options, limit, page, report::Report, scenario::Scen
 pub(super) struct Loadtest {
     /// An embedded scenario's name, or a file; without one, their names are listed
     scenario: Option<String>,
-    /// http://host:port of the server; without it, one is started for the run
+    /// http://host:port of the server; again for each other instance; without it, one is started for the run
     #[arg(long, value_name = "URL")]
-    target: Option<String>,
-    /// The server's process, where it is on this machine, to measure its CPU and memory
+    target: Vec<String>,
+    /// A process of the server, where it is on this machine, to measure its CPU and memory; again for each other one
     #[arg(long, requires = "target")]
-    pid: Option<u32>,
+    pid: Vec<u32>,
+    /// With several instances: all of a room on the same one, as behind a proxy that sorts by room
+    #[arg(long)]
+    by_room: bool,
     /// A token a line, as `solgik user seed` writes them
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
@@ -80,7 +89,17 @@ pub(super) fn run(command: Loadtest) -> anyhow::Result<()> {
             say(format_args!("{name:<12}{}", scenario.about))
         });
     };
-    let report = loadtest::run(&command.options(name)?)?;
+    let options = command.options(name)?;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stop = Arc::clone(&options.stop);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let report = loadtest::run(&options)?;
     table::lines(&report).into_iter().try_for_each(say)?;
     if let Some(file) = &command.json {
         report.write(file)?;
@@ -101,16 +120,18 @@ impl Loadtest {
         scenario.check()?;
         Ok(Options {
             scenario,
-            target: self.target.clone(),
-            pid: self.pid,
+            targets: self.target.clone(),
+            by_room: self.by_room,
+            pids: self.pid.clone(),
             tokens: self.tokens.clone(),
             seed_db: self.seed_db.clone(),
             then: self.then.clone(),
             limit: !self.no_limit,
             repeat: self.repeat,
             sources: self.sources,
-            pin: !self.no_pin && self.target.is_none(),
+            pin: !self.no_pin && self.target.is_empty(),
             progress: std::io::stderr().is_terminal(),
+            stop: Arc::new(AtomicBool::new(false)),
         })
     }
 }

@@ -51,7 +51,7 @@ enum Command {
     #[command(subcommand)]
     User(user::Command),
     /// Put a server under load and verify what it does meanwhile
-    Loadtest(loadtest::Loadtest),
+    Loadtest(Box<loadtest::Loadtest>),
     /// Print the document of the REST door (OpenAPI 3.1)
     Openapi,
     /// Print the document of the socket (AsyncAPI 3.0)
@@ -96,7 +96,7 @@ fn try_run(cli: Cli) -> anyhow::Result<()> {
             Command::Backup(backup) => backup::run(backup, &config).await,
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::User(command) => user::run(command, config).await,
-            Command::Loadtest(command) => loadtest::run(command),
+            Command::Loadtest(command) => loadtest::run(*command),
             Command::WsCheck(command) => ws_check::run(command).await,
             Command::Demo(command) => demo::run(command, config, keeps_data).await,
             Command::Openapi => document::openapi(),

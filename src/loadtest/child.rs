@@ -5,6 +5,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -39,6 +40,8 @@ impl Server {
         let mut command = myself()?;
         command.args(arguments).envs(environment.iter().cloned()).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A key pressed in the terminal ends the lab, which still has to ask the server what became of everybody.
+        command.process_group(0);
         let mut process = command.spawn().context("starting the server")?;
         let stderr = process.stderr.take();
         let mut server = Self { process, address: String::new() };

@@ -16,13 +16,13 @@ use super::{
 };
 use crate::realtime::protocol::Channel;
 
-/// Ids of requests whose answers mean something here; 1 is any other.
+/// Ids of requests whose answers mean something; 1 is any other.
 pub(super) const LEAVE: u32 = 2;
 pub(super) const ENTER: u32 = 3;
 pub(super) const START: u32 = 4;
 pub(super) const STOP: u32 = 5;
 
-/// Further from the foretold moment than this, it is another phase.
+/// Further from the foretold moment, it is another phase.
 const NEAR: i64 = 25_000;
 
 /// Something that whoever directs the run may want to react to.
@@ -50,26 +50,25 @@ pub(super) struct Standing {
 pub(super) struct Person {
     pub(super) token: String,
     pub(super) path: String,
+    pub(super) instance: usize,
+    /// Answers that are awaited.
+    pub(super) asked: usize,
     pub(super) user: i64,
     /// The room's index, once it is known.
     pub(super) room: Option<usize>,
     /// Where the person stands in the room's channel, while listening to it.
     pub(super) in_room: Option<u64>,
     pub(super) own: Option<Standing>,
-    /// The picture of who is there; the limit draws none.
     pub(super) sees: Option<Seats>,
     /// When the connection was meant to begin.
     pub(super) coming: Option<Instant>,
     pub(super) present: bool,
-    /// Never reads.
     pub(super) deaf: bool,
     /// Says who it is and where it stands by its first message.
     pub(super) resumes: bool,
-    /// That message is due.
     pub(super) upgraded: bool,
-    /// Phases of others' timers that were heard.
+    /// Others' phases that were heard.
     pub(super) rung: usize,
-    /// Heartbeats that want an answer.
     pub(super) beats: usize,
     /// The number of the last close frame or `bye`.
     pub(super) closed: Option<u16>,
@@ -89,7 +88,7 @@ pub(super) struct Crowd {
     pub(super) edges: u64,
     /// When users' phases were foretold to end, in milliseconds since the Unix epoch.
     pub(super) rings: HashMap<i64, i64>,
-    /// The server's clock minus ours, in milliseconds, as well as it is known.
+    /// The server's clock minus ours, in milliseconds.
     pub(super) clock_ahead: Option<i64>,
     /// The moment of the read that is being looked at.
     pub(super) now: Instant,
@@ -149,6 +148,7 @@ impl Crowd {
                 }
             }
             Heard::Answer { id, done } => {
+                person.asked = person.asked.saturating_sub(usize::from(matches!(id, LEAVE | ENTER)));
                 if !done {
                     self.faults.add(Kind::Refused, 1, || {
                         format!("to user {}: {}", person.user, String::from_utf8_lossy(message))

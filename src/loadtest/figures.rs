@@ -1,4 +1,4 @@
-//! What a process takes, by its id: CPU and memory, as the kernel counts them.
+//! What processes take, by their ids: CPU and memory, as the kernel counts them.
 
 use std::{fs, time::Duration};
 
@@ -18,6 +18,36 @@ pub(super) struct Memory {
     pub(super) peak: u64,
 }
 
+/// The server's processes: one, or several with what they share. None, if nobody said which they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Processes(pub(super) Vec<u32>);
+
+impl Processes {
+    /// User and system time that they have taken so far.
+    pub(super) fn cpu(&self) -> anyhow::Result<Option<Duration>> {
+        self.sum(cpu, |all, one| all + one)
+    }
+
+    /// Their memory now.
+    pub(super) fn memory(&self) -> anyhow::Result<Option<Memory>> {
+        self.sum(memory, |all, one| Memory {
+            resident: all.resident + one.resident,
+            private: all.private + one.private,
+            peak: all.peak + one.peak,
+        })
+    }
+
+    /// Their bytes in RAM.
+    pub(super) fn resident(&self) -> anyhow::Result<Option<u64>> {
+        self.sum(resident, |all, one| all + one)
+    }
+
+    fn sum<T>(&self, of: fn(u32) -> anyhow::Result<T>, add: fn(T, T) -> T) -> anyhow::Result<Option<T>> {
+        let figures = self.0.iter().map(|pid| of(*pid)).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(figures.into_iter().reduce(add))
+    }
+}
+
 /// User and system time that `pid` has taken so far.
 pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
@@ -29,7 +59,7 @@ pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
 }
 
 /// Memory of `pid` now. Looking closely takes the kernel some time for a large process.
-pub(super) fn memory(pid: u32) -> anyhow::Result<Memory> {
+fn memory(pid: u32) -> anyhow::Result<Memory> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).with_context(|| format!("process {pid}"))?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     Ok(Memory {
@@ -40,7 +70,7 @@ pub(super) fn memory(pid: u32) -> anyhow::Result<Memory> {
 }
 
 /// Bytes of `pid` in RAM, which costs nothing to ask.
-pub(super) fn resident(pid: u32) -> anyhow::Result<u64> {
+fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
     Ok(line(&status, "VmRSS:"))
 }
@@ -63,5 +93,7 @@ mod tests {
         assert!(memory.private > 0 && memory.private <= memory.resident && memory.resident <= memory.peak);
         assert!(resident(pid).unwrap() > 0);
         assert!(cpu(u32::MAX).is_err());
+        assert!(Processes(vec![pid, pid]).memory().unwrap().unwrap().private > memory.private);
+        assert_eq!(Processes::default().cpu().unwrap(), None);
     }
 }

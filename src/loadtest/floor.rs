@@ -40,6 +40,10 @@ pub(super) trait Play {
     fn is_over(&self) -> bool {
         false
     }
+    /// Whether it ends once somebody wants the run to end early.
+    fn can_be_stopped(&self) -> bool {
+        true
+    }
 }
 
 /// Where the server is and how it is reached.
@@ -59,14 +63,15 @@ pub(super) struct Floor {
     sockets: Vec<Option<Socket>>,
     pub(super) people: Vec<Person>,
     pub(super) crowd: Crowd,
-    pub(super) address: Address,
+    /// One for each instance.
+    pub(super) addresses: Vec<Address>,
     /// Those to whom something is to be written.
     unwritten: Vec<usize>,
     pub(super) open: usize,
 }
 
 impl Floor {
-    pub(super) fn new(people: Vec<Person>, address: Address) -> anyhow::Result<Self> {
+    pub(super) fn new(people: Vec<Person>, addresses: Vec<Address>) -> anyhow::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
@@ -74,7 +79,7 @@ impl Floor {
             sockets: people.iter().map(|_| None).collect(),
             people,
             crowd: Crowd::new(Instant::now())?,
-            address,
+            addresses,
             unwritten: Vec::new(),
             open: 0,
         })
@@ -83,20 +88,23 @@ impl Floor {
     /// Begins to connect `who`, which was meant to happen at `intended`.
     pub(super) fn connect(&mut self, who: usize, intended: Instant) -> anyhow::Result<()> {
         let Some(person) = self.people.get_mut(who) else { return Ok(()) };
+        let address = self.addresses.get(person.instance % self.addresses.len().max(1));
+        let address = address.context("there is no server")?;
         person.coming = Some(intended);
         person.closed = None;
         person.upgraded = false;
+        person.asked = 0;
         let token = (!person.token.is_empty() && !person.resumes).then_some(person.token.as_str());
         let opening = Opening {
-            address: self.address.socket,
-            source: source(&self.address, who),
-            host: &self.address.host,
+            address: address.socket,
+            source: source(address, who),
+            host: &address.host,
             path: &person.path,
             token,
             receive_buffer: person.deaf.then_some(DEAF_BUFFER),
         };
         let socket = Socket::open(self.poll.registry(), Token(who), &opening)
-            .with_context(|| format!("connecting to {}, as number {} at once", self.address.socket, self.open + 1))?;
+            .with_context(|| format!("connecting to {}, as number {} at once", address.socket, self.open + 1))?;
         if let Some(place) = self.sockets.get_mut(who) {
             *place = Some(socket);
             self.open += 1;
@@ -147,6 +155,14 @@ impl Floor {
             self.unwritten.push(who);
         }
         Ok(())
+    }
+
+    /// Asks something for `who` whose answer changes who is where: nobody is at rest before it has come.
+    pub(super) fn ask(&mut self, who: usize, text: &str) -> io::Result<()> {
+        if let Some(person) = self.people.get_mut(who) {
+            person.asked += 1;
+        }
+        self.say(who, text)
     }
 
     /// Goes on until `until`, or until the play is over.

@@ -102,6 +102,8 @@ pub(super) struct Meter {
     pub(super) sent: u64,
     pub(super) latency: Times,
     pub(super) connect: Times,
+    /// Answers that somebody waited for.
+    pub(super) answers: Times,
     recent: Times,
     recent_deliveries: u64,
     since: Instant,
@@ -115,6 +117,7 @@ impl Meter {
             sent: 0,
             latency: Times::new()?,
             connect: Times::new()?,
+            answers: Times::new()?,
             recent: Times::new()?,
             recent_deliveries: 0,
             since: now,
@@ -133,6 +136,13 @@ impl Meter {
         self.recent.add(time);
         if self.counts {
             self.latency.add(time);
+        }
+    }
+
+    /// A request that was meant to be made at `intended` is answered.
+    pub(super) fn answered(&mut self, intended: Instant, now: Instant) {
+        if self.counts {
+            self.answers.add(now.saturating_duration_since(intended));
         }
     }
 

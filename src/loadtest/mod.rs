@@ -27,13 +27,20 @@ mod verify;
 mod watch;
 mod wire;
 
-use std::{net::ToSocketAddrs, path::PathBuf};
+use std::{
+    net::ToSocketAddrs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::Context;
 use report::{Report, Side};
 use scenario::{Scenario, Work};
 
-use self::{child::Server, crowd::Person, floor::Address, stage::Stage};
+use self::{child::Server, crowd::Person, figures::Processes, floor::Address, stage::Stage};
 
 /// More people than this don't sign up one by one.
 const FEW: usize = 500;
@@ -43,10 +50,12 @@ const FEW: usize = 500;
 pub struct Options {
     /// What is done.
     pub scenario: Scenario,
-    /// `http://host:port` of a server; without it, one is embedded.
-    pub target: Option<String>,
-    /// The server's process, if it is on this machine: to measure its CPU and memory.
-    pub pid: Option<u32>,
+    /// `http://host:port` of each instance of a server; without any, one is embedded.
+    pub targets: Vec<String>,
+    /// Everybody in a room is on the same instance, as behind a proxy that sorts by room; otherwise on all in turn.
+    pub by_room: bool,
+    /// The server's processes, if they are on this machine: to measure their CPU and memory.
+    pub pids: Vec<u32>,
     /// A file with a token a line; user i sits in room i mod R.
     pub tokens: Option<PathBuf>,
     /// The database of the server, to put users into.
@@ -63,6 +72,8 @@ pub struct Options {
     pub pin: bool,
     /// Shows how it goes.
     pub progress: bool,
+    /// Once set, the run ends early and is judged by what it has seen.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Runs a scenario. Takes this thread; gives back what it came to, right or wrong.
@@ -73,6 +84,9 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let mut reports = Vec::new();
     for _ in 0..options.repeat.max(1) {
         reports.push(Report { cores: machine, ..once(options, cores)? });
+        if options.stop.load(Ordering::Relaxed) {
+            break;
+        }
     }
     Report::middle(reports).context("nothing was run")
 }
@@ -92,14 +106,15 @@ fn served(options: &Options, cores: Option<(usize, usize)>) -> anyhow::Result<(S
     let scenario = &options.scenario;
     let folder = tempfile::tempdir()?;
     let mut environment: Vec<_> = scenario.server.iter().map(|(key, value)| setting(key, value)).collect();
-    if options.target.is_none() {
+    let first = options.targets.first();
+    if first.is_none() {
         // Its log says where it serves.
         environment.push(setting("log.filter", "info"));
         environment.push(setting("admin.listen", ""));
         environment.push(setting("data_dir", &folder.path().to_string_lossy()));
     }
     let (people, rooms) = (scenario.people(), scenario.rooms);
-    let tokens = match (&options.tokens, &options.seed_db, &options.target) {
+    let tokens = match (&options.tokens, &options.seed_db, first) {
         (Some(file), ..) => child::tokens(file)?,
         (None, Some(url), _) => child::seed(people, rooms, folder.path(), &["--database-url", url], &environment)?,
         (None, None, None) => child::seed(people, rooms, folder.path(), &[], &environment)?,
@@ -109,27 +124,35 @@ fn served(options: &Options, cores: Option<(usize, usize)>) -> anyhow::Result<(S
         }
     };
     anyhow::ensure!(tokens.len() >= people, "{people} people need as many tokens; there are {}", tokens.len());
-    let server = match &options.target {
+    let server = match first {
         Some(_) => None,
         None => Some(apart(cores, || Server::start(&["serve", "--listen", "127.0.0.1:0"], &environment))?),
     };
-    let url = match (&options.target, &server) {
-        (Some(url), _) => url.clone(),
-        (None, Some(server)) => format!("http://{}", server.address),
-        (None, None) => String::new(),
+    let (target, urls, processes) = match &server {
+        Some(server) => {
+            let url = format!("http://{}", server.address);
+            ("an embedded server".to_owned(), vec![url], Processes(vec![server.pid()]))
+        }
+        None => (options.targets.join(" and "), options.targets.clone(), Processes(options.pids.clone())),
     };
-    let pid = options.pid.or(server.as_ref().map(Server::pid));
-    let target = if options.target.is_none() { "an embedded server".to_owned() } else { url.clone() };
+    let addresses = urls.iter().map(|url| address(url, options.sources)).collect::<anyhow::Result<Vec<_>>>()?;
     if let Work::Rest(rest) = &scenario.work {
-        return Ok((target, rest::run(scenario, rest, &address(&url, 1)?, pid, &tokens)?));
+        return Ok((target, rest::run(scenario, rest, &addresses, &processes, &tokens)?));
     }
-    let people = tokens.into_iter().take(people).map(|token| Person { token, path: "/ws".into(), ..Person::default() });
+    let instance = |index: usize| if options.by_room { index % rooms } else { index / rooms };
+    let people = tokens.into_iter().take(people).enumerate().map(|(index, token)| Person {
+        token,
+        path: "/ws".into(),
+        instance: instance(index),
+        ..Person::default()
+    });
     let stage = Stage {
         scenario,
-        address: address(&url, options.sources)?,
-        pid,
+        addresses,
+        processes,
         progress: options.progress.then_some("server"),
         then: options.then.as_ref().map(|url| address(url, options.sources)).transpose()?,
+        stop: Arc::clone(&options.stop),
     };
     Ok((target, stage.run(people.collect())?))
 }
@@ -141,10 +164,11 @@ fn limited(scenario: &Scenario, options: &Options, cores: Option<(usize, usize)>
     let people = (0..scenario.people()).map(|index| Person { path: path(index), ..Person::default() });
     let stage = Stage {
         scenario,
-        address: address(&format!("http://{}", server.address), options.sources)?,
-        pid: Some(server.pid()),
+        addresses: vec![address(&format!("http://{}", server.address), options.sources)?],
+        processes: Processes(vec![server.pid()]),
         progress: options.progress.then_some("limit"),
         then: None,
+        stop: Arc::clone(&options.stop),
     };
     stage.run(people.collect())
 }

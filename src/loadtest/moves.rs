@@ -1,7 +1,7 @@
 //! People who come and go while others watch: entry and exit, a deploy, and a study day.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -16,10 +16,14 @@ use super::{
     schedule::Schedule,
 };
 
-/// Entry and exit in turn, on time.
+/// Entry and exit in turn, on time or one after another.
 pub(super) struct Churning {
     by: By,
-    schedule: Schedule,
+    schedule: Option<Schedule>,
+    /// How many may be about it at one moment, without a schedule.
+    at_once: usize,
+    /// Those who are, since when they were meant to.
+    under_way: HashMap<usize, Instant>,
     /// Who is there and may go, the longest first.
     there: VecDeque<usize>,
     /// Who has gone and may come back.
@@ -33,8 +37,15 @@ impl Churning {
         let longest = floor.crowd.rooms.iter().map(|room| room.members.len()).max().unwrap_or(0);
         let there =
             (0..longest).flat_map(|seat| floor.crowd.rooms.iter().filter_map(move |room| room.members.get(seat)));
-        let schedule = Schedule::evenly(churn.rate * 2.0, now);
-        Self { by: churn.by, schedule, there: there.copied().collect(), away: VecDeque::new(), goes: true }
+        Self {
+            by: churn.by,
+            schedule: churn.rate.map(|rate| Schedule::evenly(rate * 2.0, now)),
+            at_once: churn.clients.unwrap_or(0),
+            under_way: HashMap::new(),
+            there: there.copied().collect(),
+            away: VecDeque::new(),
+            goes: true,
+        }
     }
 
     fn act(&mut self, floor: &mut Floor, intended: Instant) -> anyhow::Result<()> {
@@ -51,13 +62,21 @@ impl Churning {
         };
         floor.crowd.meter.sent += u64::from(floor.crowd.meter.counts);
         floor.crowd.expect(floor.people.get(who), !goes, intended);
+        self.under_way.insert(who, intended);
         match (self.by, goes) {
-            (By::Seat, true) => floor.say(who, &leave())?,
-            (By::Seat, false) => floor.say(who, &enter(floor, who))?,
+            (By::Seat, true) => floor.ask(who, &leave())?,
+            (By::Seat, false) => floor.ask(who, &enter(floor, who))?,
             (By::Connection, true) => floor.drop_dead(who)?,
             (By::Connection, false) => floor.connect(who, intended)?,
         }
         Ok(())
+    }
+
+    /// Somebody is where they wanted to be.
+    fn done(&mut self, floor: &mut Floor, who: usize) {
+        if let Some(intended) = self.under_way.remove(&who) {
+            floor.crowd.meter.answered(intended, Instant::now());
+        }
     }
 }
 
@@ -72,18 +91,35 @@ fn enter(floor: &Floor, who: usize) -> String {
 
 impl Play for Churning {
     fn due(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<Option<Instant>> {
-        while let Some(intended) = self.schedule.due(now) {
+        while let Some(intended) = self.schedule.as_mut().and_then(|schedule| schedule.due(now)) {
             self.act(floor, intended)?;
         }
-        Ok(Some(self.schedule.next()))
+        while self.under_way.len() < self.at_once {
+            // As many stay away as are about it, so that there is always somebody to come back.
+            self.goes = self.away.len() < self.at_once;
+            self.act(floor, now)?;
+        }
+        Ok(self.schedule.as_ref().map(Schedule::next))
     }
 
     fn happened(&mut self, floor: &mut Floor, happening: Happening) -> anyhow::Result<()> {
         match (self.by, happening) {
-            (By::Seat, Happening::Answer { who, id: LEAVE, .. }) => self.away.push_back(who),
-            (By::Seat, Happening::Answer { who, id: ENTER, .. }) => self.there.push_back(who),
-            (By::Connection, Happening::Present(who)) => self.there.push_back(who),
-            (By::Connection, Happening::Gone { who, code: None }) => self.away.push_back(who),
+            (By::Seat, Happening::Answer { who, id: LEAVE, .. }) => {
+                self.done(floor, who);
+                self.away.push_back(who);
+            }
+            (By::Seat, Happening::Answer { who, id: ENTER, .. }) => {
+                self.done(floor, who);
+                self.there.push_back(who);
+            }
+            (By::Connection, Happening::Present(who)) => {
+                self.done(floor, who);
+                self.there.push_back(who);
+            }
+            (By::Connection, Happening::Gone { who, code: None }) => {
+                self.under_way.remove(&who);
+                self.away.push_back(who);
+            }
             (_, other) => ended(floor, other),
         }
         Ok(())
@@ -131,7 +167,7 @@ impl Deploying {
         }
         self.away.extend(leaving);
         if let Some(then) = self.then.take() {
-            floor.address = then;
+            floor.addresses = vec![then];
         }
         Ok(())
     }
@@ -213,8 +249,8 @@ impl Day {
                 floor.lose(who)?;
                 floor.resume(who, Instant::now())?;
             }
-            _ if seated => floor.say(who, &leave())?,
-            _ => floor.say(who, &enter(floor, who))?,
+            _ if seated => floor.ask(who, &leave())?,
+            _ => floor.ask(who, &enter(floor, who))?,
         }
         Ok(())
     }

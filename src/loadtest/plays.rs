@@ -94,6 +94,10 @@ impl Play for Settling {
     fn is_over(&self) -> bool {
         self.settled
     }
+
+    fn can_be_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// An end that nobody asked for.

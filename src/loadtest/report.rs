@@ -28,6 +28,8 @@ pub const FIGURES: &[(&str, &str, &str, usize)] = &[
     ("latency_p99_ms", "latency p99", "ms", 3),
     ("latency_p999_ms", "latency p99.9", "ms", 3),
     ("latency_max_ms", "latency max", "ms", 3),
+    ("answer_p50_ms", "answered after p50", "ms", 2),
+    ("answer_p99_ms", "answered after p99", "ms", 2),
     ("connect_p50_ms", "connect to hello p50", "ms", 2),
     ("connect_p99_ms", "connect to hello p99", "ms", 2),
     ("resume_p99_ms", "resumed after p99", "ms", 1),
@@ -40,6 +42,7 @@ pub const FIGURES: &[(&str, &str, &str, usize)] = &[
     ("resident_mib", "server memory", "MiB", 1),
     ("peak_mib", "server memory at most", "MiB", 1),
     ("memory_growth_mib", "server memory grew at work by", "MiB", 1),
+    ("seconds", "measured for", "s", 1),
     ("cpu_percent", "server CPU at work", "%", 2),
     ("lab_cpu_us_per_delivery", "the lab's own CPU a delivery", "µs", 3),
 ];

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http_body_util::{BodyExt, Full};
@@ -19,7 +20,7 @@ use tokio::net::TcpStream;
 
 use super::{
     faults::{Faults, Kind},
-    figures,
+    figures::Processes,
     floor::Address,
     meter::Times,
     report::{Figures, Side},
@@ -35,7 +36,8 @@ struct Seen {
 /// What all clients share.
 struct Plan<'a> {
     rest: &'a Rest,
-    address: &'a Address,
+    /// Everybody's ids, the clients' first.
+    users: Vec<String>,
     start: Instant,
     counts: Instant,
     end: Instant,
@@ -47,14 +49,14 @@ struct Plan<'a> {
 pub(super) fn run(
     scenario: &Scenario,
     rest: &Rest,
-    address: &Address,
-    pid: Option<u32>,
+    addresses: &[Address],
+    processes: &Processes,
     tokens: &[String],
 ) -> anyhow::Result<Side> {
     // The command's own runtime would come and go between cores.
     let work = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(measure(scenario, rest, address, pid, tokens))
+        runtime.block_on(measure(scenario, rest, addresses, processes, tokens))
     };
     std::thread::scope(|scope| scope.spawn(work).join().map_err(|_| anyhow::anyhow!("the clients' thread ended"))?)
 }
@@ -62,21 +64,23 @@ pub(super) fn run(
 async fn measure(
     scenario: &Scenario,
     rest: &Rest,
-    address: &Address,
-    pid: Option<u32>,
+    addresses: &[Address],
+    processes: &Processes,
     tokens: &[String],
 ) -> anyhow::Result<Side> {
     let start = Instant::now();
     let counts = start + Duration::from_secs_f64(scenario.warm_up);
     let end = counts + scenario.measured();
-    let plan = Plan { rest, address, start, counts, end, next: AtomicU32::new(0) };
+    let users = tokens.iter().map(|token| user(token)).collect::<anyhow::Result<_>>()?;
+    let plan = Plan { rest, users, start, counts, end, next: AtomicU32::new(0) };
     let cpu = async {
         tokio::time::sleep_until(counts.into()).await;
-        let before = pid.map(figures::cpu).transpose()?;
+        let before = processes.cpu()?;
         tokio::time::sleep_until(end.into()).await;
-        anyhow::Ok(pid.map(figures::cpu).transpose()?.zip(before).map(|(after, before)| after - before))
+        anyhow::Ok(processes.cpu()?.zip(before).map(|(after, before)| after - before))
     };
-    let clients = try_join_all(tokens.iter().take(rest.clients).map(|token| client(&plan, token)));
+    let clients = tokens.iter().zip(addresses.iter().cycle()).enumerate().take(rest.clients);
+    let clients = try_join_all(clients.map(|(index, (token, address))| client(&plan, index, token, address)));
     let (cpu, clients) = tokio::try_join!(cpu, clients)?;
     let (mut times, mut faults) = (Times::new()?, Faults::default());
     for seen in clients {
@@ -94,8 +98,18 @@ async fn measure(
     Ok(Side { figures, curve: times.curve(), timeline: Vec::new(), faults })
 }
 
-async fn client(plan: &Plan<'_>, token: &str) -> anyhow::Result<Seen> {
-    let stream = TcpStream::connect(plan.address.socket).await.context("connecting")?;
+/// Whose token it is.
+fn user(token: &str) -> anyhow::Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        sub: String,
+    }
+    let claims = token.split('.').nth(1).context("a token has three parts")?;
+    Ok(serde_json::from_slice::<Claims>(&URL_SAFE_NO_PAD.decode(claims)?)?.sub)
+}
+
+async fn client(plan: &Plan<'_>, index: usize, token: &str, address: &Address) -> anyhow::Result<Seen> {
+    let stream = TcpStream::connect(address.socket).await.context("connecting")?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut seen = Seen { times: Times::new()?, faults: Faults::default() };
@@ -110,8 +124,8 @@ async fn client(plan: &Plan<'_>, token: &str) -> anyhow::Result<Seen> {
             let body = asked.body.clone().unwrap_or_default();
             let request = Request::builder()
                 .method(asked.method.as_str())
-                .uri(escaped(&asked.path))
-                .header("host", &plan.address.host)
+                .uri(plan.path(index, &asked.path))
+                .header("host", &address.host)
                 .header("authorization", format!("JWT {token}"))
                 .header("content-type", "application/json")
                 .body(Full::new(Bytes::from(body)))?;
@@ -138,6 +152,14 @@ async fn client(plan: &Plan<'_>, token: &str) -> anyhow::Result<Seen> {
 }
 
 impl Plan<'_> {
+    /// `USER` is the client's own id, `OTHER` that of somebody who is no client, another one each time.
+    fn path(&self, client: usize, path: &str) -> String {
+        let id = |index: usize| self.users.get(index).map_or("0", String::as_str);
+        let clients = self.rest.clients.min(self.users.len().saturating_sub(1));
+        let other = rand::rng().random_range(clients..self.users.len());
+        escaped(&path.replace("USER", id(client)).replace("OTHER", id(other)))
+    }
+
     /// When the next request is meant to be sent.
     fn next(&self, now: Instant) -> Instant {
         match self.rest.rate {

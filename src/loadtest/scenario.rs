@@ -17,6 +17,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("fanout-c2", include_str!("scenarios/fanout-c2.toml")),
     ("fanout-d", include_str!("scenarios/fanout-d.toml")),
     ("churn", include_str!("scenarios/churn.toml")),
+    ("seats", include_str!("scenarios/seats.toml")),
     ("churn-presence", include_str!("scenarios/churn-presence.toml")),
     ("morning", include_str!("scenarios/morning.toml")),
     ("boundary", include_str!("scenarios/boundary.toml")),
@@ -24,6 +25,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("slow", include_str!("scenarios/slow.toml")),
     ("mixed", include_str!("scenarios/mixed.toml")),
     ("rest", include_str!("scenarios/rest.toml")),
+    ("befriend", include_str!("scenarios/befriend.toml")),
 ];
 
 /// Characters that the server takes in one word to the room.
@@ -107,8 +109,12 @@ pub enum By {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Churn {
-    /// How many leave a second; as many come back.
-    pub rate: f64,
+    /// How many leave a second, on time; as many come back.
+    #[serde(default)]
+    pub rate: Option<f64>,
+    /// So many are always about it; the next begins when one is done.
+    #[serde(default)]
+    pub clients: Option<usize>,
     /// How.
     pub by: By,
 }
@@ -167,7 +173,8 @@ pub struct Rest {
     /// Seconds between an answer and the same client's next request.
     #[serde(default)]
     pub think: f64,
-    /// What is asked for, and how often compared with the others. `ROOM` and `USER` become the client's own.
+    /// What is asked for, and how often compared with the others. In a path, `USER` is the client's own id, and `OTHER`
+    /// that of somebody who is no client.
     pub requests: Vec<Asked>,
 }
 
@@ -284,7 +291,11 @@ impl Scenario {
                 fanout.rate.map_or(Ok(()), rate)?;
                 body(fanout.body)
             }
-            Work::Churn(churn) => rate(churn.rate),
+            Work::Churn(churn) => {
+                ensure!(churn.rate.is_some() != churn.clients.is_some(), "either rate or clients");
+                ensure!(churn.clients.is_none_or(|clients| clients > 0), "nobody would come or go");
+                churn.rate.map_or(Ok(()), rate)
+            }
             Work::Morning { over } => rate(self.people() as f64 / over),
             Work::Boundary { watchers } => {
                 ensure!((1..=self.members).contains(watchers), "watchers are members");
@@ -316,8 +327,10 @@ impl Scenario {
         let work = match &self.work {
             Work::Idle {} | Work::Fanout(_) | Work::Morning { .. } => self.work.clone(),
             // Somebody comes, somebody goes: a word to the room each.
-            Work::Churn(churn) => Work::Fanout(Fanout { rate: Some(churn.rate * 2.0), in_flight: None, body: body() }),
-            Work::Boundary { .. } | Work::Deploy(_) | Work::Slow(_) | Work::Mixed(_) | Work::Rest(_) => return None,
+            Work::Churn(Churn { rate: Some(rate), .. }) => {
+                Work::Fanout(Fanout { rate: Some(rate * 2.0), in_flight: None, body: body() })
+            }
+            _ => return None,
         };
         Some(Self { work, ..self.clone() })
     }

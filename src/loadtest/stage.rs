@@ -1,17 +1,20 @@
 //! One run against one server, from the first connection to the last look: join, settle, warm up, work, settle.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
 
 use super::{
     crowd::{Happening, Person},
     faults::Kind,
-    figures,
+    figures::{self, Processes},
     floor::{Address, Floor, Play},
     moves::{Churning, Day, Deploying},
     plays::{Ignoring, Joining, Ringing, Settling, Speaking, Staying},
     report::{Figures, Side},
     scenario::{Scenario, Work},
-    watch::Watch,
+    watch::{GLANCE, Watch},
 };
 
 /// How long everybody may take to connect, beside a moment for each.
@@ -30,11 +33,14 @@ const HOPELESS: Duration = Duration::from_secs(2);
 /// A server and what is to be done with it.
 pub(super) struct Stage<'a> {
     pub(super) scenario: &'a Scenario,
-    pub(super) address: Address,
-    pub(super) pid: Option<u32>,
+    /// One for each instance.
+    pub(super) addresses: Vec<Address>,
+    pub(super) processes: Processes,
     pub(super) progress: Option<&'static str>,
     /// Where those go who lose their connection, if not where they were.
     pub(super) then: Option<Address>,
+    /// Somebody wants the run to end early.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Stage<'_> {
@@ -47,8 +53,8 @@ impl Stage<'_> {
             }
         }
         let mut figures = Figures::new();
-        let mut floor = Floor::new(people, self.address.clone())?;
-        let mut watch = Watch::new(self.pid, self.progress, self.scenario);
+        let mut floor = Floor::new(people, self.addresses.clone())?;
+        let mut watch = Watch::new(self.processes.clone(), self.progress, self.scenario, Arc::clone(&self.stop));
 
         let (start, before) = (Instant::now(), self.memory()?);
         let mut joining = match &self.scenario.work {
@@ -59,7 +65,7 @@ impl Stage<'_> {
         let cpu = self.cpu()?;
         floor.run(&mut watch.over("joining", &mut joining), start + limit)?;
         let took = start.elapsed().as_secs_f64();
-        if !joining.is_over() {
+        if !joining.is_over() && !watch.is_stopped() {
             floor.crowd.faults.add(Kind::Unfinished, 1, || format!("after {limit:?} not everybody was connected"));
         }
         self.settle(&mut floor, &mut watch)?;
@@ -68,12 +74,14 @@ impl Stage<'_> {
         put(&mut figures, "connect_p99_ms", Some(floor.crowd.meter.connect.quantile(0.99)));
         let cpu = self.cpu()?.zip(cpu).map(|(after, before)| (after - before).as_secs_f64());
         put(&mut figures, "connect_cpu_us", cpu.map(|cpu| cpu * 1e6 / count as f64));
-        let memory = self.memory()?.zip(before);
-        let grown = memory.map(|(after, before)| after.private.saturating_sub(before.private) as f64);
-        put(&mut figures, "bytes_per_connection", grown.map(|grown| grown / count as f64));
+        put(&mut figures, "bytes_per_connection", self.bytes_each(before, count)?);
 
-        if floor.crowd.faults.is_empty() {
+        if floor.crowd.faults.is_empty() && !watch.is_stopped() {
             self.work(&mut floor, &mut watch, &mut figures)?;
+        }
+        if matches!(self.scenario.work, Work::Idle {}) {
+            // What was needed to let everybody in is no longer needed by those who stay.
+            put(&mut figures, "bytes_per_connection", self.bytes_each(before, count)?);
         }
         let wrong = floor.unrest();
         let mut faults = std::mem::take(&mut floor.crowd.faults);
@@ -107,6 +115,7 @@ impl Stage<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         let meter = &mut floor.crowd.meter;
         let deliveries = meter.deliveries as f64;
+        put(figures, "seconds", Some(seconds));
         put(figures, "cpu_percent", cpu.map(|cpu| cpu / seconds * 100.0));
         if meter.deliveries > 0 {
             put(figures, "cpu_us_per_delivery", cpu.map(|cpu| cpu * 1e6 / deliveries));
@@ -118,12 +127,19 @@ impl Stage<'_> {
         let memory = self.memory()?.zip(before);
         let grown = memory.map(|(after, before)| after.peak.saturating_sub(before.resident) as f64 / MIB);
         put(figures, "memory_growth_mib", grown);
-        self.conclude(floor, edges, figures);
+        // Whoever was stopped on the way can't have kept what the scenario promises for its end.
+        if !watch.is_stopped() {
+            self.conclude(floor, edges, figures);
+        }
         // What set out while it counted still counts when it arrives; then everything comes to rest.
         self.settle(floor, watch)?;
         let meter = &mut floor.crowd.meter;
         meter.counts = false;
         meter.latency.tell(figures);
+        if meter.answers.len() > 0 {
+            put(figures, "answer_p50_ms", Some(meter.answers.quantile(0.5)));
+            put(figures, "answer_p99_ms", Some(meter.answers.quantile(0.99)));
+        }
         Ok(())
     }
 
@@ -175,12 +191,18 @@ impl Stage<'_> {
         floor.run(&mut watch.over("settling", &mut Settling::default()), Instant::now() + limit)
     }
 
+    /// What the server has taken for each of `count` people.
+    fn bytes_each(&self, before: Option<figures::Memory>, count: usize) -> anyhow::Result<Option<f64>> {
+        let grown = self.memory()?.zip(before).map(|(after, before)| after.private.saturating_sub(before.private));
+        Ok(grown.map(|grown| grown as f64 / count as f64))
+    }
+
     fn cpu(&self) -> anyhow::Result<Option<Duration>> {
-        self.pid.map(figures::cpu).transpose()
+        self.processes.cpu()
     }
 
     fn memory(&self) -> anyhow::Result<Option<figures::Memory>> {
-        self.pid.map(figures::memory).transpose()
+        self.processes.memory()
     }
 }
 
@@ -200,7 +222,7 @@ pub(super) struct Over<'a> {
 
 impl Play for Over<'_> {
     fn due(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<Option<Instant>> {
-        let look = self.watch.look(floor, now);
+        let look = self.watch.look(floor, now).min(now + GLANCE);
         Ok(Some(self.play.due(floor, now)?.map_or(look, |due| due.min(look))))
     }
 
@@ -209,6 +231,10 @@ impl Play for Over<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.play.is_over()
+        self.play.is_over() || self.can_be_stopped() && self.watch.is_stopped()
+    }
+
+    fn can_be_stopped(&self) -> bool {
+        self.play.can_be_stopped()
     }
 }

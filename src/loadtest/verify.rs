@@ -48,6 +48,9 @@ impl Crowd {
         let mut furthest: HashMap<usize, u64> = HashMap::new();
         let reading: Vec<_> = people.filter(|person| person.present && !person.deaf).collect();
         for person in &reading {
+            if person.asked > 0 {
+                wrong.add(Kind::Unfinished, 1, || format!("user {} has asked and got no answer", person.user));
+            }
             if let (Some(room), Some(off)) = (person.room, person.in_room) {
                 let last = furthest.entry(room).or_default();
                 *last = (*last).max(off);

@@ -1,11 +1,17 @@
 //! Looks on while a run goes on: a moment of it now and then for the report, and a line for whoever waits.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
-    figures,
+    figures::Processes,
     floor::{Floor, Play},
     meter::Sample,
     scenario::Scenario,
@@ -18,9 +24,13 @@ const MOMENTS: f64 = 200.0;
 /// The shortest time between two of them.
 const SHORTEST: Duration = Duration::from_millis(250);
 
+/// How long a wish to stop may go unnoticed.
+pub(super) const GLANCE: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 pub(super) struct Watch {
-    pid: Option<u32>,
+    processes: Processes,
+    stop: Arc<AtomicBool>,
     bar: ProgressBar,
     doing: &'static str,
     start: Instant,
@@ -32,7 +42,12 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Shows progress under a title, if there is one and a terminal too.
-    pub(super) fn new(pid: Option<u32>, title: Option<&'static str>, scenario: &Scenario) -> Self {
+    pub(super) fn new(
+        processes: Processes,
+        title: Option<&'static str>,
+        scenario: &Scenario,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
         let now = Instant::now();
         let bar = if title.is_some() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}") {
@@ -40,7 +55,8 @@ impl Watch {
         }
         bar.set_prefix(title.unwrap_or_default());
         Self {
-            pid,
+            processes,
+            stop,
             bar,
             doing: "",
             start: now,
@@ -49,6 +65,11 @@ impl Watch {
             distance: Duration::from_secs_f64(scenario.seconds / MOMENTS).max(SHORTEST),
             timeline: Vec::new(),
         }
+    }
+
+    /// Whether somebody wants the run to end early.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Looks on while `play` goes on.
@@ -63,8 +84,8 @@ impl Watch {
             return self.last + self.distance;
         }
         // A process that is gone shows itself elsewhere.
-        let cpu = self.pid.and_then(|pid| figures::cpu(pid).ok());
-        let memory = self.pid.and_then(|pid| figures::resident(pid).ok());
+        let cpu = self.processes.cpu().ok().flatten();
+        let memory = self.processes.resident().ok().flatten();
         let seconds = (now - self.last).as_secs_f64();
         let sample = Sample {
             at: (now - self.start).as_secs_f64(),

@@ -1,11 +1,15 @@
 //! The load lab as its users run it: the binary, small numbers, and a report that can be read.
 
-use std::{path::Path, process::Output};
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use serde_json::Value;
 use solgik::loadtest::{report::Report, scenario::Scenario};
 
-use crate::support::{TestApp, run_binary};
+use crate::support::{TestApp, binary, run_binary, signal};
 
 /// A short run of a scenario against a server that the lab starts itself.
 async fn run(folder: &Path, scenario: &str, more: &[&str]) -> (Output, Value) {
@@ -16,20 +20,24 @@ async fn run_with(folder: &Path, scenario: &str, more: &[&str], environment: &[(
     let report = folder.join("report.json");
     let json = report.to_str().unwrap();
     let seconds: &[_] = if more.contains(&"--seconds") { &[] } else { &["--seconds", "0.5"] };
-    let small = ["--rooms", "2", "--members", "3", "--no-pin", "--json", json];
-    let arguments: Vec<_> = ["loadtest", scenario].iter().chain(&small).chain(seconds).chain(more).copied().collect();
+    let members: &[_] = if more.contains(&"--members") { &[] } else { &["--members", "3"] };
+    let small = ["--rooms", "2", "--no-pin", "--json", json];
+    let arguments: Vec<_> =
+        ["loadtest", scenario].iter().chain(&small).chain(members).chain(seconds).chain(more).copied().collect();
     let output = run_binary(folder, &arguments, environment).await;
     let text = std::fs::read_to_string(report).unwrap_or_else(|_| panic!("{output:?}"));
     (output, serde_json::from_str(&text).unwrap())
 }
 
 /// Of every kind a small one. A phase takes a minute at least, so none waits for its end.
-const SMALL: [(&str, &str); 9] = [
+const SMALL: [(&str, &str); 11] = [
     ("idle", "[work.idle]"),
     ("fanout", "[work.fanout]\nrate = 50"),
     ("closed", "[work.fanout]\nin_flight = 4"),
+    ("crowded", "[work.fanout]\nin_flight = 8"),
+    ("seats", "[work.churn]\nclients = 1\nby = 'seat'"),
     ("churn", "[work.churn]\nrate = 4\nby = 'seat'"),
-    ("presence", "[work.churn]\nrate = 4\nby = 'connection'\n[server]\n'presence.grace_secs' = '0'"),
+    ("presence", "[work.churn]\nrate = 8\nby = 'connection'\n[server]\n'presence.grace_secs' = '0'"),
     ("morning", "[work.morning]\nover = 0.5"),
     ("deploy", "[work.deploy]\nstay = 0.34\nafter = 0.1\nover = 0.2\nrate = 20"),
     ("mixed", "[work.mixed]\nthink = 0.5"),
@@ -109,19 +117,54 @@ fn every_embedded_scenario_can_be_run() {
     }
 }
 
-/// A server that goes wrong on purpose is found out, and what went wrong is named.
+/// A server that goes wrong on purpose, as seldom as it may get, is found out, and what went wrong is named.
 #[tokio::test]
 async fn a_lost_event_and_a_doubled_edge_are_found() {
     for (fault, scenario, kind, words) in [
-        (("SOLGIK__FAULTS__LOSE_ONE_IN", "40"), "fanout", "lost", "lost: user "),
-        (("SOLGIK__FAULTS__DOUBLE_EDGE_ONE_IN", "3"), "presence", "doubled_presence", "twice in a row"),
+        (("SOLGIK__FAULTS__LOSE_ONE_IN", "100000"), "crowded", "lost", "lost: user "),
+        (("SOLGIK__FAULTS__DOUBLE_EDGE_ONE_IN", "30"), "presence", "doubled_presence", "twice in a row"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = write_small(folder.path(), scenario);
-        let (output, report) = run_with(folder.path(), &file, &["--no-limit", "--seconds", "1.5"], &[fault]).await;
+        let more: &[&str] =
+            if scenario == "crowded" { &["--members", "40", "--seconds", "20"] } else { &["--seconds", "2"] };
+        let (output, report) = run_with(folder.path(), &file, &[more, &["--no-limit"]].concat(), &[fault]).await;
         assert!(!output.status.success(), "{fault:?}: {report}");
         assert!(report["server"]["faults"][kind]["count"].as_u64().unwrap() > 0, "{report}");
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(said.contains(words) && said.contains("room:"), "{said}");
     }
+}
+
+/// Whoever interrupts a run is told what it came to so far.
+#[tokio::test]
+async fn an_interrupted_run_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let arguments =
+        ["loadtest", "idle", "--rooms", "2", "--members", "3", "--no-limit", "--no-pin", "--seconds", "600"];
+    let mut lab = binary(folder.path(), None);
+    lab.args(arguments).arg("--json").arg(&report).stdout(Stdio::piped()).stderr(Stdio::null());
+    let lab = lab.spawn().unwrap();
+    let pid = lab.id();
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while !is_serving(pid) {
+        looks.tick().await;
+    }
+    signal("-INT", pid);
+    let ended = tokio::task::spawn_blocking(|| lab.wait_with_output());
+    let output = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("every event came once and in order"));
+    assert!(Report::read(&report).unwrap().is_right());
+}
+
+/// Whether the lab has come so far that its server runs.
+fn is_serving(lab: u32) -> bool {
+    let children = std::fs::read_to_string(format!("/proc/{lab}/task/{lab}/children")).unwrap();
+    let serves = |child: &str| {
+        std::fs::read(format!("/proc/{child}/cmdline"))
+            .is_ok_and(|line| line.ends_with(b"serve\0--listen\x00127.0.0.1:0\0"))
+    };
+    children.split_whitespace().any(serves)
 }
