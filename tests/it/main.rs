@@ -51,4 +51,5 @@ mod time_oracle;
 mod time_random;
 mod timer;
 mod timesetting;
+mod transcripts;
 mod ws_check;

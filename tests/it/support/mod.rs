@@ -14,6 +14,7 @@ mod process;
 mod raw;
 mod redis;
 mod room_picture;
+mod script;
 mod seed;
 mod socket;
 
@@ -29,5 +30,6 @@ pub use process::{End, Server, binary, run_binary, seed_people};
 pub use raw::{CLOSE, FIN, PING, Raw, TEXT, frame};
 pub use redis::{RedisCluster, RedisServer, pass, prefix, redis};
 pub use room_picture::RoomPicture;
+pub use script::{Actor, Script};
 pub use seed::{pick, seed};
 pub use socket::WsClient;
