@@ -1,8 +1,8 @@
 //! A request that is sent again is carried out once: `Idempotency-Key`.
 //!
 //! Promises that of all requests of one account with one key, however many and by whichever instances, at most one is
-//! carried out, and that the others get its answer for two days; only the id of the request is each one's own. The same key with another request is
-//! refused. A refusal that passes, such as too many requests, is not kept: there the key is free again. If an instance
+//! carried out, and that the others get its answer for two days; only the id of the request is each one's own. The same
+//! key with another request is refused. A refusal that passes, such as too many requests, is not kept: there the key is free again. If an instance
 //! dies between the effect and its answer, nobody knows the answer any more, and the key stays taken: carrying it out
 //! once more would be worse.
 //!
@@ -23,6 +23,11 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{Expr, OnConflict},
+};
+use utoipa::openapi::{
+    OpenApi, Required, Type,
+    path::{ParameterBuilder, ParameterIn},
+    schema::ObjectBuilder,
 };
 
 use crate::{
@@ -50,6 +55,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Answers here are tokens and keys.
 const SECRET: [&str; 3] = ["/rest-auth", "/ws", "/accounts/productkey"];
 
+/// What a key can be refused with, at every door that heeds it.
+const REFUSALS: &str = "still_under_way idempotency_key_reused invalid_characters too_long body_too_large";
+
 /// Whose key it is, and for which request.
 struct Claim {
     account: AccountId,
@@ -59,9 +67,7 @@ struct Claim {
 
 /// Around all REST doors.
 pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let changes = [Method::POST, Method::PUT, Method::DELETE].contains(request.method());
-    let secret = SECRET.iter().any(|path| request.uri().path().starts_with(path));
-    if !changes || secret || !request.headers().contains_key(HEADER) {
+    if !heeds(request.method(), request.uri().path()) || !request.headers().contains_key(HEADER) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
@@ -86,6 +92,44 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
         }
         Ok(Some(answer)) => answer,
         Err(error) => error.into_response(),
+    }
+}
+
+/// Whether a key means something there.
+fn heeds(method: &Method, path: &str) -> bool {
+    [Method::POST, Method::PUT, Method::DELETE].contains(method)
+        && !SECRET.iter().any(|secret| path.starts_with(secret))
+}
+
+/// Adds the key, and what it can be refused with, to every operation that heeds it.
+pub fn describe(document: &mut OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let changes =
+            [(Method::POST, &mut item.post), (Method::PUT, &mut item.put), (Method::DELETE, &mut item.delete)];
+        for (method, operation) in changes {
+            // Where nobody has to be signed in, keys are nobody's.
+            let Some(operation) = operation.as_mut().filter(|operation| operation.security.is_none()) else { continue };
+            if !heeds(&method, path) {
+                continue;
+            }
+            let key = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(1))
+                .max_length(Some(LONGEST))
+                .pattern(Some("^[!-~]+$"));
+            let key = ParameterBuilder::new()
+                .name("Idempotency-Key")
+                .parameter_in(ParameterIn::Header)
+                .required(Required::False)
+                .description(Some(
+                    "An id of your own, such as a UUID: sent again within two days, the request is answered alike and \
+                     not carried out again.",
+                ))
+                .schema(Some(key));
+            operation.parameters.get_or_insert_default().push(key.build().into());
+            let refusals = operation.extensions.get_or_insert_default().entry("x-errors".to_owned()).or_default();
+            *refusals = format!("{} {REFUSALS}", refusals.as_str().unwrap_or_default()).into();
+        }
     }
 }
 

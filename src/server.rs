@@ -66,7 +66,9 @@ fn doors() -> OpenApiRouter<App> {
 
 /// The document of the REST door, as `/docs/openapi.json` shows it.
 pub fn openapi() -> anyhow::Result<impl std::fmt::Display> {
-    document::finish(doors().get_openapi())
+    let mut openapi = doors().into_openapi();
+    once::describe(&mut openapi);
+    document::finish(&openapi)
 }
 
 /// Whether the process lives.

@@ -30,7 +30,6 @@ use crate::{
             trailing slash; bodies are JSON or forms, and unknown fields are ignored. Every answer carries \
             `X-Request-Id`. What happens in rooms and between friends is pushed by the socket: see `/docs/asyncapi.json`.",
     ),
-    servers((url = "/")),
     components(schemas(failure::ProblemView, PageView)),
     tags(
         (name = "accounts", description = "People, their sessions and their profiles"),
@@ -147,10 +146,11 @@ struct Operation<'a> {
 const NO_TOKEN: &str = "unauthenticated token_invalid token_expired session_ended";
 
 /// Refusals that most operations have, written down once.
-const SHARED: [(u16, &str); 5] = [
+const SHARED: [(u16, &str); 6] = [
     (401, NO_TOKEN),
     (413, "body_too_large"),
     (415, "unsupported_media_type"),
+    (422, "idempotency_key_reused"),
     (500, "internal"),
     (503, "unavailable"),
 ];
@@ -197,6 +197,10 @@ impl Operation<'_> {
         let tag = tag.replace(' ', "_");
         if let Some(Value::String(id)) = self.operation.get_mut("operationId") {
             *id = format!("{tag}.{id}");
+        }
+        // A summary is plain text.
+        if let Some(Value::String(summary)) = self.operation.get_mut("summary") {
+            summary.retain(|character| character != '`');
         }
     }
 

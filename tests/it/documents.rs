@@ -93,6 +93,39 @@ fn every_path_is_described() {
     assert_eq!(names.len(), all, "two operations of one name");
 }
 
+/// A key, and both ways in which it can be refused, stand where it means something and nowhere else.
+#[test]
+fn operations_say_whether_they_heed_a_key() {
+    let document = committed(OPENAPI);
+    let mut heeding = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let names = |code: &str, status: &str| {
+                let mut answer = &operation["responses"][status];
+                if let Some(shared) = answer["$ref"].as_str() {
+                    answer = document.pointer(&shared[1..]).unwrap();
+                }
+                !answer["content"]["application/problem+json"]["examples"][code].is_null()
+            };
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let heeds = parameters.clone().any(|parameter| parameter["name"] == "Idempotency-Key");
+            assert_eq!(names("still_under_way", "409"), heeds, "{method} {path}");
+            assert_eq!(names("idempotency_key_reused", "422"), heeds, "{method} {path}");
+            if heeds {
+                heeding.insert(format!("{method} {path}"));
+            }
+        }
+    }
+    for heeds in ["post /rooms/", "put /accounts/{id}/", "delete /accounts/timesetting/", "post /accounts/timer/start/"]
+    {
+        assert!(heeding.contains(heeds), "{heeds}");
+    }
+    for not in ["get /rooms/", "post /ws/ticket/", "post /rest-auth/login/", "post /accounts/productkey/"] {
+        assert!(!heeding.contains(not), "{not}");
+    }
+    assert!(!heeding.contains("post /accounts/find/{key}/"), "nobody has to be signed in there");
+}
+
 #[tokio::test]
 async fn documents_and_their_viewer_are_inside_the_binary() {
     let app = TestApp::start().await;
@@ -103,6 +136,7 @@ async fn documents_and_their_viewer_are_inside_the_binary() {
         ("/docs/api", "text/html"),
         ("/docs/docs.css", "text/css"),
         ("/docs/api.js", "text/javascript"),
+        ("/docs/api.css", "text/css"),
         ("/docs/viewer/swagger-ui.css", "text/css"),
         ("/docs/viewer/swagger-ui-bundle.js", "text/javascript"),
     ] {
@@ -141,8 +175,8 @@ async fn every_link_of_every_page_leads_somewhere() {
             }
         }
     }
-    for path in ["/docs/guide", "/docs/guide.ko", "/docs/protocol", "/docs/operating", "/docs/errors", "/docs/api"] {
-        assert!(seen.contains(path), "nothing leads to {path}");
+    for page in ["guide", "guide.ko", "protocol", "session", "messages", "operating", "errors", "api"] {
+        assert!(seen.contains(&format!("/docs/{page}")), "nothing leads to {page}");
     }
     let errors = app.get("/docs/errors").await.body;
     for code in ErrorCode::ALL {
