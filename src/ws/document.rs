@@ -66,7 +66,8 @@ struct Document {
 
 /// The whole document.
 pub fn asyncapi() -> anyhow::Result<Value> {
-    let types = serde_json::to_value(Types::openapi())?;
+    let mut types = serde_json::to_value(Types::openapi())?;
+    in_dialect(&mut types);
     let mut schemas = types.pointer("/components/schemas").and_then(Value::as_object).context("no schemas")?.clone();
     let mut document = Document::default();
     for variant in variants(schemas.remove("Op"))? {
@@ -128,6 +129,22 @@ pub fn asyncapi() -> anyhow::Result<Value> {
         "components": {"messages": document.messages, "schemas": schemas},
         "x-close-codes": closes,
     }))
+}
+
+/// Lists of fixed parts, in the dialect that AsyncAPI means: draft 7 of JSON Schema, where OpenAPI means a later one.
+fn in_dialect(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::Array(parts)) = fields.remove("prefixItems") {
+                fields.insert("minItems".into(), parts.len().into());
+                let others = fields.insert("items".into(), parts.into());
+                fields.insert("additionalItems".into(), others.unwrap_or(true.into()));
+            }
+            fields.values_mut().for_each(in_dialect);
+        }
+        Value::Array(values) => values.iter_mut().for_each(in_dialect),
+        _ => {}
+    }
 }
 
 fn message_of_components(name: &str) -> Value {
@@ -196,23 +213,23 @@ impl Document {
     fn event(&mut self, Variant { word, about, content }: &Variant) {
         let mut properties = json!({
             "ch": {"$ref": "#/components/schemas/Channel"},
+            "off": {"type": "integer", "format": "int64", "minimum": 1, "description": "The place in its channel"},
+            "eid": {"type": "string", "description": "Deterministic; the same from every instance"},
             "ev": {"const": word},
             "at": {"type": "integer", "format": "int64"},
             "d": content,
         });
-        if let Some(properties) = properties.as_object_mut() {
-            // Computed by every instance alike: the id is the same everywhere, and there is no place.
-            let (name, schema) = if word == "timer.phase" {
-                ("eid", json!({"type": "string", "description": "Deterministic; the same from every instance"}))
-            } else {
-                (
-                    "off",
-                    json!({"type": "integer", "format": "int64", "minimum": 1, "description": "The place in its channel"}),
-                )
-            };
-            properties.insert(name.to_owned(), schema);
+        // What the clock says is computed by every instance alike: it has an id, and no place. A friend's state comes
+        // by the clock or by the friend.
+        let (never, optional): (_, &[_]) = match word.as_str() {
+            "timer.phase" => (Some("off"), &[]),
+            "friend.state" => (None, &["off", "eid"]),
+            _ => (Some("eid"), &[]),
+        };
+        if let (Some(properties), Some(never)) = (properties.as_object_mut(), never) {
+            properties.remove(never);
         }
-        self.message(word, about, &properties, &[]);
+        self.message(word, about, &properties, optional);
         let (user, room) = match word.split_once('.') {
             Some(("friend", _)) => (true, false),
             // One's own timer is told on every device.
