@@ -19,23 +19,24 @@ pub const VISITOR: (&str, &str) = ("visitor@demo.example", "quiet lamp at dawn")
 /// Everybody else's.
 const PASSWORD: &str = "seven quiet herons";
 
+/// As `name` shows them: without a space between the two.
 const NAMES: [(&str, &str); 16] = [
     ("김", "수미"),
     ("이", "하나"),
     ("박", "민준"),
-    ("Miller", "Emma"),
+    ("王", "思雨"),
     ("최", "서연"),
     ("정", "지호"),
-    ("García", "Lucas"),
+    ("田中", "さくら"),
     ("강", "유진"),
     ("조", "은우"),
-    ("Okafor", "Ada"),
+    ("남궁", "하늘"),
     ("윤", "채원"),
     ("장", "도윤"),
-    ("Lind", "Freja"),
+    ("佐藤", "蓮"),
     ("임", "소율"),
     ("한", "시우"),
-    ("Brown", "Oliver"),
+    ("오", "다온"),
 ];
 
 /// The first people make them and keep them open.

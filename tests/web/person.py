@@ -11,6 +11,14 @@ from playwright.sync_api import expect
 PASSWORD = "seven quiet pines"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
+#: Without motion: what fades in is judged when it is there.
+STILL = {"reduced_motion": "reduce"}
+LOOKS = {
+    "light": {"color_scheme": "light", "viewport": DESKTOP, "language": "ko"},
+    "dark": {"color_scheme": "dark", "viewport": DESKTOP, "language": "en"},
+    "phone-light": {"color_scheme": "light", "viewport": PHONE, "language": "en"},
+    "phone-dark": {"color_scheme": "dark", "viewport": PHONE, "language": "ko"},
+}
 #: The page remembers what it sounded and showed; everything is really sounded and shown.
 WITNESS = """
 window.witness = { born: performance.timeOrigin, tones: [], notes: [] };

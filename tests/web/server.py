@@ -69,6 +69,13 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
 
+    def freeze(self):
+        """Says and hears nothing; connections stay."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def close(self):
         self.process.kill()
         self.process.wait()

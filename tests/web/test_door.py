@@ -12,8 +12,10 @@ def test_the_first_view_says_what_this_is_and_where_to_read_on(window, server):
     expect(one.page).to_have_title("로그인 · Solgik")
     expect(one.page.get_by_text("조용히, 함께 공부하는 방")).to_be_visible()
     expect(one.page.get_by_role("link", name="회원가입")).to_be_visible()
-    for link in one.page.locator("footer a[href^='/assets/']").all():
-        answer = one.page.request.get(link.get_attribute("href"))
+    links = [link.get_attribute("href") for link in one.page.locator("footer a").all()]
+    assert "/docs/" in links
+    for link in links:
+        answer = one.page.request.get(link)
         assert answer.ok, answer.url
 
 

@@ -13,10 +13,11 @@
  *     client.on('picture', (picture) => draw(picture));
  *     client.on('room.cheer', ({ d }) => console.log(d.user, d.text));
  *     client.on('ended', ({ code }) => signInAgain(code));
+ *     client.on('hello', async () => {
+ *       await client.call('room.enter', { room: 42 });
+ *       await client.call('timer.start', { total_time: 240, work_time: 50, break_time: 10 });
+ *     });
  *     client.connect();
- *
- *     await client.call('room.enter', { room: 42 });
- *     await client.call('timer.start', { total_time: 240, work_time: 50, break_time: 10 });
  *
  * - **Draw from the picture alone.** It is replaced, never changed in place, so that `===` tells
  *   whether something is news. Where a run stands between two events is arithmetic over it and
