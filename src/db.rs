@@ -54,21 +54,26 @@ impl Spoken {
     }
 }
 
-/// A commit under way: it ends whatever becomes of it.
-struct Committing(Option<Arc<Spoken>>);
+/// A commit under way: it ends whatever becomes of it, and then leaves its notes.
+struct Committing {
+    notes: Vec<String>,
+    left: Notes,
+    spoken: Option<Arc<Spoken>>,
+}
 
 impl Committing {
-    fn begin(spoken: Option<Arc<Spoken>>) -> Self {
+    fn begin(notes: Vec<String>, left: Notes, spoken: Option<Arc<Spoken>>) -> Self {
         if let Some(spoken) = &spoken {
             spoken.begun.fetch_add(1, SeqCst);
         }
-        Self(spoken)
+        Self { notes, left, spoken }
     }
 }
 
 impl Drop for Committing {
     fn drop(&mut self) {
-        if let Some(spoken) = &self.0 {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(mem::take(&mut self.notes));
+        if let Some(spoken) = &self.spoken {
             spoken.ended.fetch_add(1, SeqCst);
         }
     }
@@ -134,29 +139,28 @@ impl Db {
             ..TransactionOptions::default()
         };
         let inner = self.pool.begin_with_options(options).await?;
-        let (notes, left) = (Mutex::default(), Arc::clone(&self.notes));
-        let (commits, spoken) = (self.commits.clone(), self.spoken.clone());
-        Ok(Tx { inner, _writer: writer, notes, left, commits, spoken })
+        let (notes, commits, spoken) = (Mutex::default(), self.commits.clone(), self.spoken.clone());
+        Ok(Tx { inner, _writer: writer, notes, left: Arc::clone(&self.notes), commits, spoken })
     }
 
-    /// Whether everything that was committed before now is said, as far as this is known without asking. What is said
-    /// some seconds later is not known here: what a command of the operator writes beside a single instance, and a commit
-    /// of which nobody knows what became of it.
+    /// Whether everything that was committed before now is said, as far as this is known without asking. What another
+    /// process writes beside a single instance, a command of its operator, is said within three seconds and not known
+    /// here.
     pub fn is_said(&self) -> bool {
         self.spoken.as_ref().is_some_and(|spoken| spoken.said.load(SeqCst) == spoken.begun.load(SeqCst))
     }
 
-    /// How many commits there were, if none is under way: to be asked before looking for what is unsaid.
+    /// How many commits there were, if none is under way: to be asked before taking their notes or looking for what is
+    /// unsaid.
     pub fn committed(&self) -> Option<u64> {
         let spoken = self.spoken.as_ref()?;
         let ended = spoken.ended.load(SeqCst);
         (spoken.begun.load(SeqCst) == ended).then_some(ended)
     }
 
-    /// Everything of the first `commits` is said. Only whoever looked at `all` rows knows what an earlier life left.
-    pub fn note_said(&self, commits: Option<u64>, all: bool) {
-        let spoken = self.spoken.as_ref().filter(|spoken| all || spoken.said.load(SeqCst) > 0);
-        if let Some((spoken, commits)) = spoken.zip(commits) {
+    /// Everything of the first `commits` is said.
+    pub fn note_said(&self, commits: u64) {
+        if let Some(spoken) = &self.spoken {
             spoken.said.fetch_max(commits, SeqCst);
         }
     }
@@ -223,10 +227,9 @@ impl Tx {
 
     /// Makes it last, and wakes whoever relays what was said in it.
     pub async fn commit(self) -> Result<()> {
-        let committing = Committing::begin(self.spoken);
-        self.inner.commit().await?;
         let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(notes);
+        let committing = Committing::begin(notes, self.left, self.spoken);
+        self.inner.commit().await?;
         drop(committing);
         self.commits.send_replace(());
         Ok(())

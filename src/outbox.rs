@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{self, Clock},
     db::{Db, Tx},
-    error::Result,
+    error::{Error, Result},
     realtime::{Channel, Event, Hub, broker::Message},
 };
 
@@ -130,7 +130,7 @@ pub async fn drain(db: &Db, hub: &Hub) -> Result<usize> {
         say_all(db, hub, rows).await?;
         done += found;
         if (found as u64) < BATCH {
-            db.note_said(committed, true);
+            committed.into_iter().for_each(|committed| db.note_said(committed));
             return Ok(done);
         }
     }
@@ -201,6 +201,8 @@ async fn publish(hub: &Hub, row: outbox::Model) -> Result<()> {
 pub async fn relay(db: Db, hub: Hub, clock: Clock, stop: CancellationToken) {
     let mut commits = db.commits();
     let (mut channels, mut look_at, mut pause) = (BTreeSet::new(), Instant::now(), Duration::ZERO);
+    // What an earlier life left has no notes.
+    let mut began = false;
     loop {
         let stopping = tokio::select! {
             () = stop.cancelled() => true,
@@ -211,8 +213,11 @@ pub async fn relay(db: Db, hub: Hub, clock: Clock, stop: CancellationToken) {
         let committed = db.committed();
         channels.append(&mut db.take_notes());
         let turn = async {
-            if stopping {
-                return drain(&db, &hub).await.map(|_| ());
+            if stopping || !began {
+                drain(&db, &hub).await?;
+                channels.clear();
+                began = true;
+                return Ok::<(), Error>(());
             }
             if look_at <= Instant::now() {
                 let left = left_unsaid(&db, clock::before(clock.now(), PATIENCE)).await?;
@@ -222,7 +227,7 @@ pub async fn relay(db: Db, hub: Hub, clock: Clock, stop: CancellationToken) {
             }
             drain_some(&db, &hub, &channels).await?;
             channels.clear();
-            db.note_said(committed, false);
+            committed.into_iter().for_each(|committed| db.note_said(committed));
             Ok(())
         };
         match turn.await {
