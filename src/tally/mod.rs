@@ -13,7 +13,7 @@ use entity::{AccountId, tally, tally_change};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    sea_query::{Expr, OnConflict},
+    sea_query::{Expr, LockBehavior, LockType, OnConflict, UnionType},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -143,30 +143,28 @@ pub async fn blocks(connection: &impl ConnectionTrait, group: Group) -> Result<B
     Ok(Blocks::new(rows(connection, group.window()).await?))
 }
 
-/// What is counted in one window, with what is still to be folded in.
+/// What is counted in one window, with what is still to be folded in: one statement, because what is folded in between two
+/// would be in neither.
 async fn rows(connection: &impl ConnectionTrait, window: Window) -> Result<Vec<(i32, i64)>> {
     let (period, first_day) = window;
-    let mut buckets: BTreeMap<i32, i64> = tally::Entity::find()
-        .select_only()
-        .columns([tally::Column::Bucket, tally::Column::Accounts])
-        .filter(tally::Column::Period.eq(period))
-        .filter(tally::Column::FirstDay.eq(first_day))
-        .filter(tally::Column::Accounts.ne(0))
-        .into_tuple::<(i32, i64)>()
-        .all(connection)
-        .await?
-        .into_iter()
-        .collect();
     let changes = tally_change::Entity::find()
         .select_only()
         .columns([tally_change::Column::Bucket, tally_change::Column::Change])
         .filter(tally_change::Column::Period.eq(period))
         .filter(tally_change::Column::FirstDay.eq(first_day))
-        .into_tuple::<(i32, i64)>()
-        .all(connection)
-        .await?;
-    for (bucket, change) in changes {
-        *buckets.entry(bucket).or_default() += change;
+        .into_query();
+    let counted = tally::Entity::find()
+        .select_only()
+        .columns([tally::Column::Bucket, tally::Column::Accounts])
+        .filter(tally::Column::Period.eq(period))
+        .filter(tally::Column::FirstDay.eq(first_day))
+        .filter(tally::Column::Accounts.ne(0))
+        .into_query()
+        .union(UnionType::All, changes)
+        .take();
+    let mut buckets = BTreeMap::<i32, i64>::new();
+    for row in connection.query_all(&counted).await? {
+        *buckets.entry(row.try_get_by_index(0)?).or_default() += row.try_get_by_index::<i64>(1)?;
     }
     Ok(buckets.into_iter().filter(|(_, accounts)| *accounts != 0).collect())
 }
@@ -204,13 +202,14 @@ pub async fn fold(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// What another instance is folding at this moment is gone when this one sees it: each change counts once.
+/// What another instance is folding at this moment is left to it: each change counts once, and nobody waits.
 async fn fold_batch(tx: &Tx) -> Result<u64> {
     let oldest = tally_change::Entity::find()
         .select_only()
         .column(tally_change::Column::Id)
         .order_by_asc(tally_change::Column::Id)
         .limit(BATCH)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .into_query();
     let gone = tally_change::Entity::delete_many()
         .filter(tally_change::Column::Id.in_subquery(oldest))
