@@ -151,18 +151,22 @@ pub(super) async fn list_without(
     limit: u64,
 ) -> Result<Vec<Scored>, DbErr> {
     let (from, to) = (first_id(first), first_id(last.saturating_add(1)));
-    // With bounds of its own, so that it can be read as one range instead of looked up a thousand times.
-    let any = points_of(window)
-        .and_where(Expr::col((score::Entity, score::Column::Points)).gt(0))
-        .and_where(Expr::col((score::Entity, score::Column::AccountId)).gte(from))
-        .and_where(Expr::col((score::Entity, score::Column::AccountId)).lt(to))
+    // A set of its own: however the planner errs about it, it is read once, as one range of the index.
+    let scorers = Query::select()
+        .column(score::Column::AccountId)
+        .from(score::Entity)
+        .and_where(Expr::col(score::Column::Period).eq(window.0))
+        .and_where(Expr::col(score::Column::FirstDay).eq(window.1))
+        .and_where(Expr::col(score::Column::Points).gt(0))
+        .and_where(Expr::col(score::Column::AccountId).gte(from))
+        .and_where(Expr::col(score::Column::AccountId).lt(to))
         .to_owned();
     let ids = listed()
         .select_only()
         .column(account::Column::Id)
         .filter(account::Column::Id.gte(from))
         .filter(account::Column::Id.lt(to))
-        .filter(Expr::exists(any).not())
+        .filter(account::Column::Id.not_in_subquery(scorers))
         .order_by_asc(account::Column::Id)
         .offset(skip)
         .limit(limit)
