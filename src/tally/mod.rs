@@ -143,42 +143,44 @@ pub async fn blocks(connection: &impl ConnectionTrait, group: Group) -> Result<B
     Ok(Blocks::new(rows(connection, group.window()).await?))
 }
 
-/// What is counted in one window, with what is still to be folded in: one statement, because what is folded in between two
-/// would be in neither.
+/// What is counted in one window.
 async fn rows(connection: &impl ConnectionTrait, window: Window) -> Result<Vec<(i32, i64)>> {
-    let (period, first_day) = window;
-    let changes = tally_change::Entity::find()
-        .select_only()
-        .columns([tally_change::Column::Bucket, tally_change::Column::Change])
-        .filter(tally_change::Column::Period.eq(period))
-        .filter(tally_change::Column::FirstDay.eq(first_day))
-        .into_query();
-    let counted = tally::Entity::find()
-        .select_only()
-        .columns([tally::Column::Bucket, tally::Column::Accounts])
-        .filter(tally::Column::Period.eq(period))
-        .filter(tally::Column::FirstDay.eq(first_day))
-        .filter(tally::Column::Accounts.ne(0))
-        .into_query()
-        .union(UnionType::All, changes)
-        .take();
-    let mut buckets = BTreeMap::<i32, i64>::new();
-    for row in connection.query_all(&counted).await? {
-        *buckets.entry(row.try_get_by_index(0)?).or_default() += row.try_get_by_index::<i64>(1)?;
-    }
-    Ok(buckets.into_iter().filter(|(_, accounts)| *accounts != 0).collect())
+    let counted = counted(connection, Some(window)).await?;
+    Ok(counted.rows().into_iter().map(|((_, bucket), accounts)| (bucket, accounts)).collect())
 }
 
-/// All tallies, with what is still to be folded in.
+/// All tallies.
 pub async fn all(tx: &Tx) -> Result<Changes> {
-    let mut all = Changes::default();
-    for row in tally::Entity::find().all(&**tx).await? {
-        all.add((row.period, row.first_day), row.bucket, row.accounts);
+    counted(&**tx, None).await
+}
+
+/// What is counted, in one window or in all, with what is still to be folded in: one statement, because what is folded in
+/// between two would be in neither.
+async fn counted(connection: &impl ConnectionTrait, window: Option<Window>) -> Result<Changes> {
+    let mut changes = tally_change::Entity::find().select_only().columns([
+        tally_change::Column::Period,
+        tally_change::Column::FirstDay,
+        tally_change::Column::Bucket,
+        tally_change::Column::Change,
+    ]);
+    let mut tallies = tally::Entity::find()
+        .select_only()
+        .columns([tally::Column::Period, tally::Column::FirstDay, tally::Column::Bucket, tally::Column::Accounts])
+        .filter(tally::Column::Accounts.ne(0));
+    if let Some((period, first_day)) = window {
+        let (of_period, of_day) =
+            (tally_change::Column::Period.eq(period), tally_change::Column::FirstDay.eq(first_day));
+        changes = changes.filter(of_period).filter(of_day);
+        let (of_period, of_day) = (tally::Column::Period.eq(period), tally::Column::FirstDay.eq(first_day));
+        tallies = tallies.filter(of_period).filter(of_day);
     }
-    for row in tally_change::Entity::find().all(&**tx).await? {
-        all.add((row.period, row.first_day), row.bucket, row.change);
+    let both = tallies.into_query().union(UnionType::All, changes.into_query()).take();
+    let mut counted = Changes::default();
+    for row in connection.query_all(&both).await? {
+        let window = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        counted.add(window, row.try_get_by_index(2)?, row.try_get_by_index(3)?);
     }
-    Ok(all)
+    Ok(counted)
 }
 
 /// Folds changes in until `stop`.
@@ -240,7 +242,7 @@ async fn add(tx: &Tx, changes: &Changes) -> Result<()> {
     Ok(())
 }
 
-/// Counts again from what stands on the boards. The caller keeps everybody else from changing scores meanwhile.
+/// Writes down what was counted one by one. The caller keeps everybody else from changing what is counted meanwhile.
 pub async fn recount(tx: &Tx, counted: Changes) -> Result<()> {
     tally_change::Entity::delete_many().exec(&**tx).await?;
     tally::Entity::delete_many().exec(&**tx).await?;
