@@ -18,6 +18,7 @@ pub mod outqueue;
 pub mod presence;
 pub mod protocol;
 pub mod registry;
+pub mod round_trip;
 pub mod touched;
 pub mod writers;
 

@@ -6,7 +6,7 @@
 use std::{fmt::Debug, io, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use entity::AccountId;
+use entity::{AccountId, RoomId};
 
 use super::{
     broker::Delivery,
@@ -32,12 +32,14 @@ pub struct Outflow {
     stuck: Option<Instant>,
     /// Somebody is about to flush.
     listed: bool,
+    /// The room in which the client takes itself to sit, by what it was told last.
+    pub seat: Option<RoomId>,
 }
 
 impl Outflow {
     /// Nothing leaves yet.
     pub fn new(bounds: Bounds) -> Self {
-        Self { queue: OutQueue::new(bounds), wire: None, stuck: None, listed: false }
+        Self { queue: OutQueue::new(bounds), wire: None, stuck: None, listed: false, seat: None }
     }
 
     /// What is queued leaves through `wire` from now on.
@@ -58,10 +60,13 @@ impl Outflow {
     /// Adds an event.
     pub fn tell(&mut self, delivery: &Delivery) -> Result<(), CloseReason> {
         self.make_room()?;
+        if delivery.routing.follow {
+            self.seat = delivery.routing.seat.map(RoomId);
+        }
         self.queue.push(delivery).map_err(|Full| CloseReason::Slow)
     }
 
-    /// Adds events that were put together.
+    /// Adds events that were put together; a move is never among them.
     pub fn tell_gathered(&mut self, gathered: &Arc<Gathered>) -> Result<(), CloseReason> {
         if self.flows() && self.queue.push_gathered(gathered) {
             return Ok(());

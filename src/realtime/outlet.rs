@@ -6,16 +6,13 @@
 //! doesn't, that task waits until it does and goes on.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use entity::{AccountId, SessionId};
+use entity::{AccountId, RoomId, SessionId};
 
 use super::{
     broker::Delivery,
@@ -24,6 +21,7 @@ use super::{
     outqueue::{Bounds, Gathered},
     presence::DeviceId,
     protocol::{Channel, CloseReason, Frame, Place},
+    round_trip::RoundTrip,
 };
 pub use super::{
     duty::{Closing, Duty, Turn},
@@ -55,8 +53,8 @@ pub struct Outlet {
     pub session: SessionId,
     state: Mutex<State>,
     since: Instant,
-    /// The last heartbeat's way there and back, in microseconds and one more; 0 if there was none.
-    round_trip: AtomicU32,
+    /// The last heartbeat's way there and back.
+    pub round_trip: RoundTrip,
 }
 
 impl Outlet {
@@ -71,7 +69,7 @@ impl Outlet {
             channels: Vec::with_capacity(2),
             waker: None,
         };
-        let (since, round_trip) = (Instant::now(), AtomicU32::new(0));
+        let (since, round_trip) = (Instant::now(), RoundTrip::default());
         Self { id, account, session, state: Mutex::new(state), since, round_trip }
     }
 
@@ -249,6 +247,16 @@ impl Outlet {
         self.state().outflow.stuck()
     }
 
+    /// The room in which the client takes itself to sit, by what it was told last.
+    pub fn seat(&self) -> Option<RoomId> {
+        self.state().outflow.seat
+    }
+
+    /// The client is told otherwise than by an event.
+    pub fn seat_in(&self, room: Option<RoomId>) {
+        self.state().outflow.seat = room;
+    }
+
     /// The offsets of the user's moves that a closed gate holds.
     pub fn held_moves(&self, channel: Channel) -> Vec<u64> {
         self.state().gates.moves(channel)
@@ -305,18 +313,6 @@ impl Outlet {
     /// How long it has been connected.
     pub fn age(&self) -> Duration {
         self.since.elapsed()
-    }
-
-    /// A heartbeat was answered.
-    pub fn note_round_trip(&self, took: Duration) {
-        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX - 1);
-        self.round_trip.store(micros.saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// How long the last heartbeat's answer took.
-    pub fn round_trip(&self) -> Option<Duration> {
-        let noted = self.round_trip.load(Ordering::Relaxed);
-        noted.checked_sub(1).map(|micros| Duration::from_micros(micros.into()))
     }
 
     /// Why the connection is to end, once it is.

@@ -271,7 +271,7 @@ impl Registry {
                 age_secs: outlet.age().as_secs(),
                 queue_frames,
                 queue_bytes,
-                round_trip_ms: outlet.round_trip().map(|took| took.as_secs_f64() * 1000.0),
+                round_trip_ms: outlet.round_trip.last().map(|took| took.as_secs_f64() * 1000.0),
             }
         };
         self.of(account).iter().map(info).collect()

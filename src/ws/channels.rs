@@ -168,20 +168,18 @@ impl Connection {
         }
     }
 
-    /// Shows the empty picture of the room that was shown last, if the user's `seat` is another one. Whatever of the user's
-    /// channel is replaced by its state may have held the word of the move, and no state of a user says where one sits.
-    /// Who has heard the word already is told nothing new.
+    /// Shows the empty picture of the room in which the client takes itself to sit, if the user's `seat` is another one.
+    /// Whatever of the user's channel is replaced by its state may have held the word of the move, and no state of a user
+    /// says where one sits.
     async fn take_back(&mut self, seat: Option<RoomId>) -> Result<()> {
-        let Some(shown) = self.shown.filter(|shown| Some(*shown) != seat) else { return Ok(()) };
-        let channel = Channel::Room(shown);
+        let Some(told) = self.outlet.seat().filter(|told| Some(*told) != seat) else { return Ok(()) };
+        let channel = Channel::Room(told);
         let place = self.app.hub.standing(channel).await?.place;
-        if self.room == self.shown {
-            self.leave_channel();
-        }
+        // Whichever it is, its picture comes after this one.
+        self.leave_channel();
         let snapshot = Snapshot { place, state: RoomState { room: None } };
         self.write([frames::snapshot(channel, self.app.clock.now(), &snapshot)]);
-        self.shown = None;
-        // There may be another room to be shown.
+        self.outlet.seat_in(None);
         self.outlet.follow();
         Ok(())
     }
@@ -214,7 +212,9 @@ impl Connection {
             }
             let picture = picture?;
             if !self.catch_up().await? {
-                self.shown = picture.as_ref().map(|_| room);
+                if picture.is_some() {
+                    self.outlet.seat_in(Some(room));
+                }
                 return Ok(picture);
             }
             self.leave_channel();
@@ -245,6 +245,9 @@ impl Connection {
         let mut frames = vec![frames::ok(id, &Synced { channels: &channels })];
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
         self.write(frames);
+        if let Some(moved) = missed.iter().rev().find(|delivery| delivery.routing.follow) {
+            self.outlet.seat_in(moved.routing.seat.map(RoomId));
+        }
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);
             if !recovered || self.app.hub.registry().release(&self.outlet, *channel, &line.place).is_err() {

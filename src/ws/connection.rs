@@ -56,8 +56,6 @@ pub(super) struct Connection {
     pub(super) peer: IpAddr,
     /// The room whose channel this connection listens to.
     pub(super) room: Option<RoomId>,
-    /// The room whose picture the client was shown last. It may have heard since that it sits there no more.
-    pub(super) shown: Option<RoomId>,
     /// Rooms whose counts are watched, with what was told last.
     pub(super) lobby: BTreeMap<RoomId, Option<CountView>>,
     socket: Socket,
@@ -146,7 +144,6 @@ impl Connection {
             locale: known.locale,
             peer: opening.peer,
             room: None,
-            shown: None,
             lobby: BTreeMap::new(),
             socket,
             answers: Vec::new(),

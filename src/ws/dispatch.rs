@@ -111,7 +111,7 @@ impl Connection {
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
                 self.leave_channel();
-                self.shown = None;
+                self.outlet.seat_in(None);
                 // Another device may have entered somewhere meanwhile.
                 self.outlet.follow();
                 frames::ok(id, &Left { room: left.0 })

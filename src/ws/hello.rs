@@ -99,7 +99,7 @@ impl Connection {
         let mut frames: Vec<_> = answer.into_iter().chain([frames::push("hello", &hello)]).collect();
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
         self.write(frames);
-        self.shown = self.room;
+        self.outlet.seat_in(self.room);
         Ok(self.release_all(&hello.channels).await)
     }
 

@@ -46,7 +46,7 @@ impl Connection {
     pub(super) fn beat_answered(&mut self) -> bool {
         let Some(by) = self.answer_by.take() else { return false };
         let left = by.saturating_duration_since(Instant::now());
-        self.outlet.note_round_trip(self.app.config.socket.answer.saturating_sub(left));
+        self.outlet.round_trip.note(self.app.config.socket.answer.saturating_sub(left));
         true
     }
 

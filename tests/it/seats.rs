@@ -10,7 +10,7 @@ use futures_util::future::{join, join_all};
 use reqwest::Method;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
-use solgik::realtime::Channel;
+use solgik::realtime::{Channel, Event};
 
 use crate::{
     rooms::{fields, ids, make, path},
@@ -378,5 +378,23 @@ async fn a_move_that_is_lost_while_a_client_asks_anew_is_shown() {
         assert!(of_the_room.any(|event| event["d"]["room"].is_null()), "{shown:?}");
     }
     assert!(lost > 0, "the answer is always quicker");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_move_of_which_only_the_word_has_come_is_taken_back() {
+    let app = TestApp::start().await;
+    let minho = app.person("민호").await;
+    let mut socket = minho.connect().await;
+    socket.hello().await;
+    // In and out again at once, and the second word is lost.
+    let own = Channel::User(AccountId(minho.id));
+    app.app.hub.say(own, &Event::RoomMoved { room: Some(7) }).await.unwrap();
+    assert_eq!(socket.expect("room.moved").await["d"]["room"], 7);
+    app.app.hub.registry().resync(own);
+    let shown = socket.expect("snapshot").await;
+    assert_eq!((&shown["ch"], &shown["d"]["room"]), (&json!("room:7"), &Value::Null));
+    assert_eq!(socket.expect("snapshot").await["ch"], own.to_string());
+    socket.expect_silence().await;
     app.stop().await;
 }

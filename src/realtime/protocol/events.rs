@@ -114,6 +114,9 @@ pub struct Routing {
     /// Whether the receiving connections look again which room they belong to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
+    /// Which room that is, as the event tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<i64>,
 }
 
 impl Event {
@@ -135,7 +138,7 @@ impl Event {
                 Routing { presence_of: user, timer_of: user, ..routing }
             }
             Self::RoomExited { user, .. } => Routing { detach: Some(*user), ..routing },
-            Self::RoomMoved { .. } => Routing { follow: true, ..routing },
+            Self::RoomMoved { room } => Routing { follow: true, seat: *room, ..routing },
             Self::TimerStarted { user, .. }
             | Self::TimerPaused { user, .. }
             | Self::TimerResumed { user, .. }
