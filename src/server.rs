@@ -11,6 +11,7 @@ use axum::{
     middleware,
     response::IntoResponse,
 };
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
@@ -123,18 +124,22 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
     }
     let tasks = TaskTracker::new();
     let after = CancellationToken::new();
-    tasks.spawn(app.hub.clone().run(after.clone()));
+    // Whoever wonders why a process doesn't end looks for the name that is missing.
+    let keep = |name, task: BoxFuture<'static, ()>| {
+        tasks.spawn(task.inspect(move |()| tracing::debug!(name, "has ended")));
+    };
+    keep("broker", app.hub.clone().run(after.clone()).boxed());
     for index in 0..app.hub.registry().writers() {
-        tasks.spawn(app.hub.clone().write(index, after.clone()));
+        keep("writer", app.hub.clone().write(index, after.clone()).boxed());
     }
-    tasks.spawn(outbox::relay(app.db.clone(), app.hub.clone(), app.clock.clone(), after.clone()));
-    tasks.spawn(mail::deliver(app.clone(), after.clone()));
-    tasks.spawn(ws::presence::watch(app.clone(), after.clone()));
-    tasks.spawn(ws::recheck::watch(app.clone(), after.clone()));
-    tasks.spawn(tally::keep(app.db.clone(), after.clone()));
-    tasks.spawn(timer::settle::sweep(app.clone(), after.clone()));
-    tasks.spawn(timer::ticker::run(app.clone(), after.clone()));
-    tasks.spawn(sweep(app.clone(), after.clone()));
+    keep("relay", outbox::relay(app.db.clone(), app.hub.clone(), app.clock.clone(), after.clone()).boxed());
+    keep("mail", mail::deliver(app.clone(), after.clone()).boxed());
+    keep("presence", ws::presence::watch(app.clone(), after.clone()).boxed());
+    keep("sessions", ws::recheck::watch(app.clone(), after.clone()).boxed());
+    keep("tally", tally::keep(app.db.clone(), after.clone()).boxed());
+    keep("settling", timer::settle::sweep(app.clone(), after.clone()).boxed());
+    keep("ticker", timer::ticker::run(app.clone(), after.clone()).boxed());
+    keep("sweep", sweep(app.clone(), after.clone()).boxed());
 
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(&app));
     let closed = CancellationToken::new();
@@ -150,6 +155,7 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
         closed.cancel();
     };
     tokio::join!(server, drain);
+    tracing::debug!("no request is under way any more");
     after.cancel();
     tasks.close();
     tasks.wait().await;
