@@ -186,6 +186,32 @@ async fn an_instance_that_speaks_and_does_not_hear_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_says_late_whom_it_holds_is_heard() {
+    if redis().is_none() {
+        return;
+    }
+    let mut server = RedisServer::start().await;
+    let link = Link::new(link::End::Tcp(format!("127.0.0.1:{}", server.port))).await;
+    let pair = Pair::on(&server.url(), &format!("redis://{}", link.address), &[]).await;
+    let (sumi, _hana, mut a, b) = two_members(&pair).await;
+    let room = sumi.get("/rooms/check/").await.ok()["id"].as_i64().unwrap();
+    // Redis loses everything while one of them can't reach it.
+    link.weather.send_replace(Weather { refuses: true, ..Weather::default() });
+    link.cut();
+    server.kill();
+    server.start_again().await;
+    until("one is ready", async || ready(&pair.one).await).await;
+    assert!(!ready(&pair.two).await);
+    link.weather.send_replace(Weather::default());
+    // The picture that was given meanwhile did not show everybody.
+    let online = |room: &Value| room["members"].as_array().unwrap().iter().all(|member| member["online"] == true);
+    while !online(&snapshot_of(room, &mut a).await) {}
+    nobody_left(&a.events().await);
+    drop((a, b));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_takes_over_and_nobody_has_left() {
     if redis().is_none() {
         return;

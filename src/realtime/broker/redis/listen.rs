@@ -141,6 +141,7 @@ impl Inner {
         self.ears.begin_anew();
         self.compare_all().await?;
         self.hears.store(true, Ordering::Relaxed);
+        self.owe(|owed| owed.hear_anew(Instant::now()));
         Ok(())
     }
 

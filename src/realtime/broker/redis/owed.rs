@@ -30,14 +30,24 @@ const BATCH: usize = 128;
 const FENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// After Redis has lost its data, the others have so long to say again whom they hold; a picture that is read earlier
-/// may show fewer people than there are.
+/// may show fewer people than there are. Whoever takes longer tells them.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// Others who take longer as well may do so together.
+const TOGETHER: Duration = Duration::from_millis(500);
+
+/// A word that nobody may have heard is missed for so long after a loss.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
     /// Partitions in which all devices are to be said again, and whether others know of them.
     again: BTreeMap<Partition, bool>,
+    /// The others are to hear that nothing of what was lost is missing any more.
+    tell: bool,
+    /// When Redis lost something.
+    lost: Option<Instant>,
     /// Whatever else is held under this instance's name is to be taken back.
     tidy: bool,
     /// Instances that are gone, and when each showed itself last.
@@ -52,6 +62,7 @@ pub(super) struct Owed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Debt {
     Again(Partition, bool),
+    Tell,
     Tidy,
     Dead(String, Millis),
     Settle(Instant),
@@ -66,7 +77,21 @@ impl Owed {
     /// Redis has lost what it held of `partitions`. Nobody was told that anybody had gone.
     pub(super) fn restore(&mut self, partitions: &[Partition], now: Instant) {
         partitions.iter().for_each(|partition| self.add(Debt::Again(*partition, true)));
+        self.add(Debt::Tell);
         self.add(Debt::Settle(now + SETTLE));
+        self.lost = Some(now);
+    }
+
+    /// Somebody has said again whom it holds. Whoever looks later anyway sees them.
+    pub(super) fn hear_restored(&mut self, now: Instant) {
+        self.settle.get_or_insert(now + TOGETHER);
+    }
+
+    /// Words may have been missed.
+    pub(super) fn hear_anew(&mut self, now: Instant) {
+        if self.lost.is_some_and(|lost| now < lost + LATELY) {
+            self.hear_restored(now);
+        }
     }
 
     /// Something may be held that is not here any more.
@@ -92,6 +117,7 @@ impl Owed {
                 // Told once too often is better than not at all.
                 self.again.entry(partition).and_modify(|before| *before &= known).or_insert(known);
             }
+            Debt::Tell => self.tell = true,
             Debt::Tidy => self.tidy = true,
             Debt::Dead(dead, lost) => drop(self.dead.insert(dead, lost)),
             Debt::Settle(at) => self.settle = self.settle.max(Some(at)),
@@ -102,6 +128,7 @@ impl Owed {
     fn next(&mut self, now: Instant) -> Option<Debt> {
         let again = self.again.pop_first().map(|(partition, known)| Debt::Again(partition, known));
         let next = again
+            .or_else(|| mem::take(&mut self.tell).then_some(Debt::Tell))
             .or_else(|| mem::take(&mut self.tidy).then_some(Debt::Tidy))
             .or_else(|| self.dead.pop_first().map(|(dead, lost)| Debt::Dead(dead, lost)))
             .or_else(|| self.settle.take_if(|at| *at <= now).map(Debt::Settle));
@@ -142,6 +169,7 @@ impl Inner {
     async fn pay_one(&self, debt: &Debt) -> Result<()> {
         match debt {
             Debt::Again(partition, known) => self.say_again(*partition, *known).await,
+            Debt::Tell => self.tell_restored().await,
             Debt::Tidy => self.tidy(self.clock.now()).await,
             Debt::Dead(dead, lost) => self.reap(dead, *lost).await,
             Debt::Settle(_) => self.settle().await,
@@ -251,12 +279,31 @@ mod tests {
             assert!(owed.is_behind());
         }
         let dead = Debt::Dead("dead".to_owned(), Millis(7));
-        assert_eq!(paid, [Debt::Again(one, true), Debt::Again(two, true), Debt::Tidy, dead]);
+        assert_eq!(paid, [Debt::Again(one, true), Debt::Again(two, true), Debt::Tell, Debt::Tidy, dead]);
         assert!(owed.is_behind(), "the others are not heard yet");
         assert_eq!(owed.next(settle), Some(Debt::Settle(settle)));
         assert!(owed.is_behind(), "it is being paid");
         assert_eq!(owed.next(settle), None);
         assert!(!owed.is_behind());
+    }
+
+    #[test]
+    fn whoever_looked_too_early_looks_again() {
+        let (now, (one, _)) = (Instant::now(), partitions());
+        let mut owed = Owed::default();
+        owed.restore(&[one], now);
+        owed.hear_restored(now);
+        while owed.next(now).is_some() {}
+        assert_eq!(owed.next(now + SETTLE - TOGETHER), None, "once is enough");
+        assert_eq!(owed.next(now + SETTLE), Some(Debt::Settle(now + SETTLE)));
+        // Somebody was cut off meanwhile, and so was perhaps this one.
+        let later = now + SETTLE * 4;
+        for hear in [Owed::hear_restored, Owed::hear_anew] {
+            hear(&mut owed, later);
+            assert_eq!(owed.next(later + TOGETHER), Some(Debt::Settle(later + TOGETHER)));
+        }
+        owed.hear_anew(now + LATELY);
+        assert_eq!(owed.next(now + LATELY * 2), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use entity::AccountId;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
-    time::{interval, timeout},
+    time::{Instant, interval, timeout},
 };
 
 use super::Inner;
@@ -28,6 +28,8 @@ enum Word {
     Control(Control),
     /// Whoever holds connections of a user puts them under a name.
     Asked(Question),
+    /// After a loss of Redis, an instance has said again whom it holds.
+    Restored,
 }
 
 /// See [`Word::Asked`].
@@ -42,6 +44,10 @@ impl Inner {
         // Here at once: whatever becomes of the word, this instance has heard it.
         self.obey(&control);
         self.say(&Word::Control(control)).await
+    }
+
+    pub(super) async fn tell_restored(&self) -> Result<()> {
+        self.say(&Word::Restored).await
     }
 
     async fn say(&self, word: &Word) -> Result<()> {
@@ -61,6 +67,7 @@ impl Inner {
         match serde_json::from_str(word)? {
             Word::Control(control) => self.obey(&control),
             Word::Asked(question) => self.ask.send(question)?,
+            Word::Restored => self.owe(|owed| owed.hear_restored(Instant::now())),
         }
         Ok(())
     }
