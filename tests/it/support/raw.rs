@@ -87,12 +87,18 @@ impl Raw {
         timeout(LIMIT, read).await.expect("nothing comes").expect("the connection is gone")
     }
 
-    /// Every frame until the connection ends, which it must.
+    /// Every frame until the connection ends, which it must. A close is answered by hanging up, or the server would wait
+    /// a while for its answer.
     pub async fn until_end(&mut self) -> Vec<(u8, Vec<u8>)> {
         let mut frames = Vec::new();
         // Waits for a byte that doesn't come: that is the end, however it is brought about.
         while timeout(LIMIT, self.0.peek(&mut [0])).await.expect("the connection stays").is_ok_and(|bytes| bytes > 0) {
-            frames.push(self.next().await);
+            let frame = self.next().await;
+            if frame.0 == CLOSE {
+                // Whoever has hung up already has.
+                let _ = self.0.shutdown().await;
+            }
+            frames.push(frame);
         }
         frames
     }
