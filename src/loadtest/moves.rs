@@ -29,6 +29,8 @@ pub(super) struct Churning {
     /// Who has gone and may come back.
     away: VecDeque<usize>,
     goes: bool,
+    /// So many go before the first comes back: whoever is called back has been heard of as gone by then.
+    ahead: usize,
 }
 
 impl Churning {
@@ -45,12 +47,17 @@ impl Churning {
             there: there.copied().collect(),
             away: VecDeque::new(),
             goes: true,
+            // What goes in a second, and never more than a third, lest nobody be left to go.
+            ahead: churn.rate.map_or(0, |rate| (rate.ceil() as usize).min(floor.people.len() / 3)),
         }
     }
 
     fn act(&mut self, floor: &mut Floor, intended: Instant) -> anyhow::Result<()> {
         let goes = self.goes;
-        self.goes = !goes;
+        match self.ahead.checked_sub(1) {
+            Some(left) => self.ahead = left,
+            None => self.goes = !goes,
+        }
         let queue = if goes { &mut self.there } else { &mut self.away };
         let Some(who) = queue.pop_front() else {
             let what = if goes { "leave" } else { "enter" };
