@@ -294,6 +294,9 @@ impl Scenario {
             Work::Churn(churn) => {
                 ensure!(churn.rate.is_some() != churn.clients.is_some(), "either rate or clients");
                 ensure!(churn.clients.is_none_or(|clients| clients > 0), "nobody would come or go");
+                // A room is closed once all have left, and twice as many as are about it may be away at once.
+                let away = churn.clients.map_or(0, |clients| clients * 2);
+                ensure!(churn.by == By::Connection || away < self.members, "members is more than twice the clients");
                 churn.rate.map_or(Ok(()), rate)
             }
             Work::Morning { over } => rate(self.people() as f64 / over),

@@ -36,7 +36,7 @@ const SMALL: [(&str, &str); 11] = [
     ("fanout", "[work.fanout]\nrate = 50"),
     ("closed", "[work.fanout]\nin_flight = 4"),
     ("crowded", "[work.fanout]\nin_flight = 8"),
-    ("seats", "[work.churn]\nclients = 2\nby = 'seat'"),
+    ("seats", "[work.churn]\nclients = 1\nby = 'seat'"),
     ("churn", "[work.churn]\nrate = 2\nby = 'seat'"),
     ("presence", "[work.churn]\nrate = 3\nby = 'connection'\n[server]\n'presence.grace_secs' = '0'"),
     ("morning", "[work.morning]\nover = 0.5"),
