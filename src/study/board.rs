@@ -22,7 +22,7 @@ use crate::{
     people, rooms,
     tally::{
         self, Group, Window,
-        buckets::{Blocks, Tally, bucket_of},
+        buckets::{Tally, bucket_of},
     },
 };
 
@@ -137,8 +137,8 @@ async fn everyone(
     let board = Everyone { tx, window, tally: tally::read(tx, window).await? };
     let (rows, total) = match filter {
         None => {
-            let listed = tally::blocks(tx, Group::Listed).await?;
-            (board.rows(page, &listed).await?, unsigned(listed.total()))
+            let total = tally::total(tx, Group::Listed).await?;
+            (board.rows(page).await?, unsigned(total))
         }
         Some(filter) => {
             let (rows, total) = store::list_filtered(tx, window, filter, page).await?;
@@ -153,7 +153,7 @@ async fn everyone(
 }
 
 impl Everyone<'_> {
-    async fn rows(&self, page: &Page, listed: &Blocks) -> Result<Vec<Place>> {
+    async fn rows(&self, page: &Page) -> Result<Vec<Place>> {
         let (offset, limit) = (signed(page.offset()), page.limit());
         let mut scored = match self.tally.locate(offset) {
             Some((bucket, above)) => {
@@ -164,7 +164,8 @@ impl Everyone<'_> {
         let rest = limit - (scored.len() as u64).min(limit);
         if rest > 0 {
             let skip = (offset - self.tally.total()).max(0);
-            let others = listed.clone().without(&tally::blocks(self.tx, Group::Scorers(self.window)).await?);
+            let scorers = tally::blocks(self.tx, Group::Scorers(self.window)).await?;
+            let others = tally::blocks(self.tx, Group::Listed).await?.without(&scorers);
             if let Some((first, before)) = others.locate(skip) {
                 let last = others.locate(skip + signed(rest) - 1).map_or(i32::MAX, |(last, _)| last);
                 let skip = unsigned(skip - before);

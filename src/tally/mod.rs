@@ -13,7 +13,7 @@ use entity::{AccountId, tally, tally_change};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    sea_query::{Expr, LockBehavior, LockType, OnConflict, UnionType},
+    sea_query::{Expr, Func, LockBehavior, LockType, OnConflict, Query, SelectStatement, UnionType},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -143,44 +143,49 @@ pub async fn blocks(connection: &impl ConnectionTrait, group: Group) -> Result<B
     Ok(Blocks::new(rows(connection, group.window()).await?))
 }
 
+/// How many belong to a group.
+pub async fn total(connection: &impl ConnectionTrait, group: Group) -> Result<i64> {
+    // A sum of large numbers is no large number by itself: PostgreSQL makes it a decimal.
+    let sum = Func::coalesce([Expr::col("amount").sum().cast_as("bigint"), Expr::val(0)]);
+    let sum = Query::select().expr(sum).from_subquery(amounts(Some(group.window())), "counted").to_owned();
+    let row = connection.query_one(&sum).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
+}
+
 /// What is counted in one window.
 async fn rows(connection: &impl ConnectionTrait, window: Window) -> Result<Vec<(i32, i64)>> {
-    let counted = counted(connection, Some(window)).await?;
-    Ok(counted.rows().into_iter().map(|((_, bucket), accounts)| (bucket, accounts)).collect())
+    let mut counted = BTreeMap::<i32, i64>::new();
+    for row in connection.query_all(&amounts(Some(window))).await? {
+        *counted.entry(row.try_get_by_index(0)?).or_default() += row.try_get_by_index::<i64>(1)?;
+    }
+    Ok(counted.into_iter().filter(|(_, accounts)| *accounts != 0).collect())
 }
 
 /// All tallies.
 pub async fn all(tx: &Tx) -> Result<Changes> {
-    counted(&**tx, None).await
-}
-
-/// What is counted, in one window or in all, with what is still to be folded in: one statement, because what is folded in
-/// between two would be in neither.
-async fn counted(connection: &impl ConnectionTrait, window: Option<Window>) -> Result<Changes> {
-    let mut changes = tally_change::Entity::find().select_only().columns([
-        tally_change::Column::Period,
-        tally_change::Column::FirstDay,
-        tally_change::Column::Bucket,
-        tally_change::Column::Change,
-    ]);
-    let mut tallies = tally::Entity::find()
-        .select_only()
-        .columns([tally::Column::Period, tally::Column::FirstDay, tally::Column::Bucket, tally::Column::Accounts])
-        .filter(tally::Column::Accounts.ne(0));
-    if let Some((period, first_day)) = window {
-        let (of_period, of_day) =
-            (tally_change::Column::Period.eq(period), tally_change::Column::FirstDay.eq(first_day));
-        changes = changes.filter(of_period).filter(of_day);
-        let (of_period, of_day) = (tally::Column::Period.eq(period), tally::Column::FirstDay.eq(first_day));
-        tallies = tallies.filter(of_period).filter(of_day);
-    }
-    let both = tallies.into_query().union(UnionType::All, changes.into_query()).take();
     let mut counted = Changes::default();
-    for row in connection.query_all(&both).await? {
-        let window = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        counted.add(window, row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+    for row in tx.query_all(&amounts(None)).await? {
+        let window = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+        counted.add(window, row.try_get_by_index(0)?, row.try_get_by_index(1)?);
     }
     Ok(counted)
+}
+
+/// Buckets and amounts, in one window or in all, which follow then, with what is still to be folded in: one statement,
+/// because what is folded in between two would be in neither.
+fn amounts(window: Option<Window>) -> SelectStatement {
+    let amounts = |table: &'static str, amount: &'static str| {
+        let mut amounts = Query::select();
+        amounts.column("bucket").expr_as(Expr::col(amount), "amount").from(table);
+        match window {
+            None => amounts.columns(["period", "first_day"]),
+            Some((period, first_day)) => {
+                amounts.and_where(Expr::col("period").eq(period)).and_where(Expr::col("first_day").eq(first_day))
+            }
+        }
+        .take()
+    };
+    amounts("tally", "accounts").union(UnionType::All, amounts("tally_change", "change")).take()
 }
 
 /// Folds changes in until `stop`.
