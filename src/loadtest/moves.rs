@@ -1,7 +1,7 @@
 //! People who come and go while others watch: entry and exit, a deploy, and a study day.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,9 @@ use super::{
     scenario::{By, Churn, Deploy, Mixed},
     schedule::Schedule,
 };
+
+/// Whoever was turned away comes again within this.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Entry and exit in turn, on time or one after another.
 pub(super) struct Churning {
@@ -140,7 +143,7 @@ pub(super) struct Deploying {
     begun: bool,
     over: Duration,
     /// Those who come back, by when.
-    coming: VecDeque<(usize, Instant)>,
+    coming: BTreeSet<(Instant, usize)>,
     away: HashSet<usize>,
     stayers: usize,
     then: Option<Address>,
@@ -155,7 +158,7 @@ impl Deploying {
             begin: now + Duration::from_secs_f64(deploy.after),
             begun: false,
             over: Duration::from_secs_f64(deploy.over),
-            coming: VecDeque::new(),
+            coming: BTreeSet::new(),
             away: HashSet::new(),
             stayers,
             then,
@@ -170,7 +173,7 @@ impl Deploying {
             // Still there for everybody else: they are held, and nobody may hear of it.
             floor.lose(*who)?;
             let share = f64::from(turn) / leaving.len().max(1) as f64;
-            self.coming.push_back((*who, now + self.over.mul_f64(share)));
+            self.coming.insert((now + self.over.mul_f64(share), *who));
         }
         self.away.extend(leaving);
         if let Some(then) = self.then.take() {
@@ -185,12 +188,16 @@ impl Play for Deploying {
         if !self.begun && self.begin <= now {
             self.lose_everybody(floor, now)?;
         }
-        while let Some((who, intended)) = self.coming.pop_front_if(|(_, at)| *at <= now) {
+        while let Some((intended, who)) = self.coming.pop_first() {
+            if now < intended {
+                self.coming.insert((intended, who));
+                break;
+            }
             floor.resume(who, intended)?;
         }
         let talk = self.speaking.due(floor, now)?;
         let begin = (!self.begun).then_some(self.begin);
-        let next = self.coming.front().map(|(_, at)| *at);
+        let next = self.coming.first().map(|(at, _)| *at);
         Ok([talk, begin, next].into_iter().flatten().min())
     }
 
@@ -200,9 +207,9 @@ impl Play for Deploying {
                 self.away.remove(&who);
                 Ok(())
             }
-            // Turned away, or lost again: whoever resumes tries again.
+            // Turned away, or lost again: whoever resumes tries again, and not with all the others at the same moment.
             Happening::Gone { who, code } if self.away.contains(&who) && code.is_none_or(|code| code < 4500) => {
-                self.coming.push_front((who, Instant::now()));
+                self.coming.insert((Instant::now() + AGAIN.mul_f64(rand::random()), who));
                 Ok(())
             }
             other => self.speaking.happened(floor, other),

@@ -1,4 +1,4 @@
-//! How many sockets this instance holds, altogether and from one address.
+//! How many sockets this instance holds, altogether and from one address, and how many it greets at one time.
 
 use std::{
     net::IpAddr,
@@ -9,11 +9,17 @@ use std::{
 };
 
 use dashmap::DashMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::telemetry::process::descriptor_limit;
 
 /// Descriptors kept for everything that is no socket of a client.
 const RESERVED: usize = 256;
+
+/// Connections that are greeted at one time: as many as keep the database busy, and no more. Whoever comes after them
+/// waits for a turn, and not for a connection to the database that thousands ask for at once: that wait has an end, and
+/// would come to it.
+const GREETED: usize = 32;
 
 /// The counts, cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,6 +31,7 @@ struct Counts {
     cap_per_address: usize,
     all: AtomicUsize,
     by_address: DashMap<IpAddr, usize>,
+    greeting: Arc<Semaphore>,
 }
 
 /// A place that is given back when dropped.
@@ -38,7 +45,13 @@ impl Admission {
     /// At most `cap` sockets, or as many as the descriptor limit allows if that is 0.
     pub fn new(cap: usize, cap_per_address: usize) -> Self {
         let cap = if cap == 0 { descriptor_limit().saturating_sub(RESERVED) } else { cap };
-        Self(Arc::new(Counts { cap, cap_per_address, all: AtomicUsize::new(0), by_address: DashMap::new() }))
+        Self(Arc::new(Counts {
+            cap,
+            cap_per_address,
+            all: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+            greeting: Arc::new(Semaphore::new(GREETED)),
+        }))
     }
 
     /// A place for a socket from `address`, if there is one.
@@ -51,6 +64,12 @@ impl Admission {
         let fits = all < self.0.cap && *here <= self.0.cap_per_address;
         drop(here);
         fits.then_some(admitted)
+    }
+
+    /// A turn to be greeted, first come, first served; it ends when dropped.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        Arc::clone(&self.0.greeting).acquire_owned().await.ok()
     }
 }
 
@@ -66,6 +85,10 @@ impl Drop for Admitted {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -81,5 +104,19 @@ mod tests {
         drop(first);
         assert!(admission.admit(here).is_some());
         assert!(descriptor_limit() > RESERVED);
+    }
+
+    #[tokio::test]
+    async fn turns_are_taken_in_the_order_of_asking() {
+        let admission = Admission::new(1, 1);
+        let mut under_way = Vec::new();
+        for _ in 0..GREETED {
+            under_way.push(admission.turn().await);
+        }
+        let (mut first, mut second) = (pin!(admission.turn()), pin!(admission.turn()));
+        assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+        under_way.pop();
+        assert!(second.as_mut().now_or_never().is_none(), "whoever asked before is served before");
+        assert!(first.as_mut().now_or_never().is_some());
     }
 }

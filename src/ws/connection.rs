@@ -106,9 +106,14 @@ async fn begin(
 ) -> Option<(Box<Connection>, Result<(), CloseReason>)> {
     // A peer that goes away between the answer and here was never connected.
     let mut socket = Socket::new(upgraded.await.ok()?, app.config.socket.max_frame)?;
-    let authenticated = app.drain.run_until_cancelled(authenticate(&app, &mut socket, &opening)).await;
-    let closing = match authenticated {
-        Some(Ok(known)) => {
+    let known = async {
+        let known = authenticate(&app, &mut socket, &opening).await?;
+        Ok((known, app.hub.admission().turn().await))
+    };
+    let closing = match app.drain.run_until_cancelled(known).await {
+        // Where thousands come at once, some have given up before it is their turn.
+        Some(Ok(_)) if socket.is_gone() => return None,
+        Some(Ok((known, _turn))) => {
             let mut connection = Box::new(Connection::new(app, socket, &opening, &known, admitted));
             let begun = connection.begin(known).await;
             return Some((connection, begun));

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     net::Shutdown,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -64,6 +65,14 @@ impl Socket {
     /// Where an outlet writes.
     pub(super) fn wire(&self) -> Arc<dyn Wire> {
         Arc::clone(&self.stream) as Arc<dyn Wire>
+    }
+
+    /// Whether the peer has gone without another word.
+    pub(super) fn is_gone(&self) -> bool {
+        match SockRef::from(&*self.stream).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(bytes) => bytes == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     }
 
     /// The next thing that has come already.
