@@ -29,6 +29,10 @@ use crate::realtime::{
 /// Bytes that are read at once, on the stack.
 const BUFFER: usize = 4096;
 
+/// Bytes that the kernel keeps for a peer who doesn't read, by its own count, which it doubles. Left alone it would keep
+/// up to megabytes, and whoever doesn't read would be found out only after them.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// How long a closing socket may take to say goodbye; a slow one has to read what it was sent before.
 const GOODBYE: Duration = Duration::from_secs(2);
 const SLOW_GOODBYE: Duration = Duration::from_secs(30);
@@ -57,6 +61,7 @@ impl Socket {
     pub(super) fn new(upgraded: Upgraded, max_frame: usize) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
         let stream = Arc::new(parts.io.into_inner());
+        SockRef::from(&*stream).set_send_buffer_size(SEND_BUFFER).ok()?;
         let mut inbox = Inbox::default();
         inbox.put(&parts.read_buf);
         Some(Self { stream, inbox, max_frame })
