@@ -212,32 +212,35 @@ impl Play for Ignoring {
 /// Everybody starts a timer; most go, and the others wait for its first phase to end.
 pub(super) struct Ringing {
     starts: VecDeque<usize>,
-    schedule: Schedule,
+    /// Those whose start is not answered yet.
+    under_way: usize,
+    at_once: usize,
     watchers: usize,
 }
 
 impl Ringing {
-    pub(super) fn new(watchers: usize, floor: &Floor, now: Instant) -> Self {
-        let people = floor.people.len();
-        // Within a second, all of it.
-        Self { starts: (0..people).collect(), schedule: Schedule::evenly(people as f64, now), watchers }
+    /// As fast as the server takes them, `at_once` at a time: phases end as close together as they began.
+    pub(super) fn new(watchers: usize, at_once: usize, floor: &Floor) -> Self {
+        Self { starts: (0..floor.people.len()).collect(), under_way: 0, at_once, watchers }
     }
 }
 
 impl Play for Ringing {
-    fn due(&mut self, floor: &mut Floor, now: Instant) -> anyhow::Result<Option<Instant>> {
-        while !self.starts.is_empty() && self.schedule.due(now).is_some() {
-            if let Some(who) = self.starts.pop_front() {
-                let plan = r#"{"total_time":1440,"work_time":1,"break_time":1}"#;
-                floor.say(who, &format!(r#"{{"id":{START},"op":"timer.start","d":{plan}}}"#))?;
-            }
+    fn due(&mut self, floor: &mut Floor, _: Instant) -> anyhow::Result<Option<Instant>> {
+        while self.under_way < self.at_once
+            && let Some(who) = self.starts.pop_front()
+        {
+            let plan = r#"{"total_time":1440,"work_time":1,"break_time":1}"#;
+            floor.say(who, &format!(r#"{{"id":{START},"op":"timer.start","d":{plan}}}"#))?;
+            self.under_way += 1;
         }
-        Ok((!self.starts.is_empty()).then(|| self.schedule.next()))
+        Ok(None)
     }
 
     fn happened(&mut self, floor: &mut Floor, happening: Happening) -> anyhow::Result<()> {
         match happening {
             Happening::Answer { who, id: START, .. } => {
+                self.under_way = self.under_way.saturating_sub(1);
                 let room = floor.people.get(who).and_then(|person| person.room);
                 let members = room.and_then(|room| floor.crowd.rooms.get(room)).map(|room| &room.members);
                 if members.is_some_and(|members| members.iter().skip(self.watchers).any(|member| *member == who)) {

@@ -69,17 +69,21 @@ impl Stage<'_> {
             floor.crowd.faults.add(Kind::Unfinished, 1, || format!("after {limit:?} not everybody was connected"));
         }
         self.settle(&mut floor, &mut watch)?;
-        put(&mut figures, "connects_per_second", Some(count as f64 / took));
-        put(&mut figures, "connect_p50_ms", Some(floor.crowd.meter.connect.quantile(0.5)));
-        put(&mut figures, "connect_p99_ms", Some(floor.crowd.meter.connect.quantile(0.99)));
-        let cpu = self.cpu()?.zip(cpu).map(|(after, before)| (after - before).as_secs_f64());
-        put(&mut figures, "connect_cpu_us", cpu.map(|cpu| cpu * 1e6 / count as f64));
-        put(&mut figures, "bytes_per_connection", self.bytes_each(before, count)?);
+        // Fewer than all, where somebody stopped it before.
+        let count = floor.people.iter().filter(|person| person.present).count();
+        if count > 0 {
+            put(&mut figures, "connects_per_second", Some(count as f64 / took));
+            put(&mut figures, "connect_p50_ms", Some(floor.crowd.meter.connect.quantile(0.5)));
+            put(&mut figures, "connect_p99_ms", Some(floor.crowd.meter.connect.quantile(0.99)));
+            let cpu = self.cpu()?.zip(cpu).map(|(after, before)| (after - before).as_secs_f64());
+            put(&mut figures, "connect_cpu_us", cpu.map(|cpu| cpu * 1e6 / count as f64));
+            put(&mut figures, "bytes_per_connection", self.bytes_each(before, count)?);
+        }
 
         if floor.crowd.faults.is_empty() && !watch.is_stopped() {
             self.work(&mut floor, &mut watch, &mut figures)?;
         }
-        if matches!(self.scenario.work, Work::Idle {}) {
+        if count > 0 && matches!(self.scenario.work, Work::Idle {}) {
             // What was needed to let everybody in is no longer needed by those who stay.
             put(&mut figures, "bytes_per_connection", self.bytes_each(before, count)?);
         }
@@ -100,7 +104,7 @@ impl Stage<'_> {
             Work::Idle {} | Work::Morning { .. } | Work::Rest(_) => Box::new(Staying),
             Work::Fanout(fanout) => Box::new(Speaking::new(fanout, floor, start)),
             Work::Churn(churn) => Box::new(Churning::new(churn, floor, start)),
-            Work::Boundary { watchers } => Box::new(Ringing::new(*watchers, floor, start)),
+            Work::Boundary { watchers } => Box::new(Ringing::new(*watchers, self.scenario.connecting, floor)),
             Work::Deploy(deploy) => Box::new(Deploying::new(deploy, self.then.clone(), floor, begins)),
             Work::Slow(slow) => Box::new(Ignoring::new(slow, floor, start, ends - GOODBYES)),
             Work::Mixed(mixed) => Box::new(Day::new(mixed, floor, start)),
@@ -148,11 +152,12 @@ impl Stage<'_> {
         let faults = &mut floor.crowd.faults;
         match &self.scenario.work {
             Work::Deploy(_) => {
-                put(figures, "resume_p99_ms", Some(floor.crowd.meter.connect.quantile(0.99)));
-                put(figures, "resume_max_ms", Some(floor.crowd.meter.connect.max()));
                 let away = floor.people.iter().filter(|person| !person.present).count();
                 if away > 0 {
                     faults.add(Kind::Unfinished, away as u64, || format!("{away} people did not come back in time"));
+                } else {
+                    put(figures, "resume_p99_ms", Some(floor.crowd.meter.connect.quantile(0.99)));
+                    put(figures, "resume_max_ms", Some(floor.crowd.meter.connect.max()));
                 }
                 let told = floor.crowd.edges - edges;
                 if told > 0 {
