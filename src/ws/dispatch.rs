@@ -111,7 +111,10 @@ impl Connection {
             Op::RoomLeave {} => {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
                 self.leave_channel();
-                self.outlet.seat_in(None);
+                // Whoever went there without a word takes itself to sit where it sat before, and is shown otherwise.
+                if self.outlet.seat() == Some(left) {
+                    self.outlet.seat_in(None);
+                }
                 // Another device may have entered somewhere meanwhile.
                 self.outlet.follow();
                 frames::ok(id, &Left { room: left.0 })

@@ -349,6 +349,32 @@ async fn a_move_whose_word_goes_with_redis_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_where_they_were_not_shown_to_be_is_shown_nowhere() {
+    if redis().is_none() {
+        return;
+    }
+    let mut redis = RedisServer::start().await;
+    let (app, server, sumi, hana, watch, mut socket) = with_a_process_at(&redis.url(), &[]).await;
+    let room = sumi.get("/rooms/check/").await.ok()["id"].as_i64().unwrap();
+    let other = app.person("민호").await.make_room().await;
+    redis.kill();
+    let elsewhere = hana.at(&app);
+    elsewhere.delete(&format!("/rooms/{room}/")).await.ok();
+    elsewhere.enter(other).await;
+    assert_eq!(socket.call("room.leave", json!({})).await.unwrap()["room"], other);
+    // Both moves are said into an epoch that is not known there.
+    server.pause(true);
+    redis.start_again().await;
+    until("the other instance is ready", async || ready(&app).await).await;
+    app.say_all().await;
+    server.pause(false);
+    assert_eq!(snapshot_of(room, &mut socket).await, Value::Null);
+    drop((watch, socket));
+    drop(server);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_goes_with_a_killed_instance_is_missed_in_time() {
     let settings = [("presence.grace_secs", "2"), ("broker.lease_secs", "2")];
     let Some((app, server, _sumi, hana, mut watch, socket)) = with_a_process(&settings).await else { return };
