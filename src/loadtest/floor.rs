@@ -174,6 +174,10 @@ impl Floor {
             }
             let due = play.due(self, now)?;
             self.write();
+            // What it found holds only as long as nothing more is read.
+            if play.is_over() {
+                return Ok(());
+            }
             let next = due.map_or(until, |due| due.min(until));
             let wait = next.saturating_duration_since(Instant::now()).saturating_sub(COARSE);
             self.turn(wait, play)?;
