@@ -222,7 +222,7 @@ async fn acquaintances(app: &App, found: Vec<(AccountId, Millis)>) -> Result<Vec
     let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
     let standings = runs::standings(&*app.db, app.clock.now(), ids.iter().copied()).await?;
     let mut accounts = people::list(&*app.db, ids.iter().copied()).await?;
-    let online = app.hub.broker().online(&ids).await?;
+    let online = app.hub.seen(&ids).await;
     let all = found.into_iter().zip(online).filter_map(|((id, since), online)| {
         Some(Acquaintance { account: accounts.remove(&id)?, state: standings.state(id), online, since })
     });

@@ -263,6 +263,18 @@ impl Hub {
         Ok(self.0.broker.online(&[user]).await?.first().copied().flatten())
     }
 
+    /// Since when each of `users` is online; while the broker is away, as far as this instance knows by itself. Good for
+    /// an answer of the moment. A picture that events build upon needs the truth, or none.
+    pub async fn seen(&self, users: &[AccountId]) -> Vec<Option<Millis>> {
+        match self.0.broker.online(users).await {
+            Ok(online) => online,
+            Err(error) => {
+                tracing::debug!(%error, "who is online is told from what is known here");
+                self.0.broker.online_here(users)
+            }
+        }
+    }
+
     /// Where `channel` stands.
     pub async fn standing(&self, channel: Channel) -> Result<Standing> {
         self.0.broker.standing(channel).await

@@ -276,7 +276,7 @@ pub async fn counts(app: &App, rooms: &[RoomId]) -> Result<Vec<CountView>> {
     let seats = store::list_seats(&*app.db, rooms).await?;
     let seated = |room: RoomId| seats.get(&room).map(Vec::as_slice).unwrap_or_default();
     let everybody: Vec<_> = rooms.iter().flat_map(|room| seated(*room)).copied().collect();
-    let mut online = app.hub.broker().online(&everybody).await?.into_iter();
+    let mut online = app.hub.seen(&everybody).await.into_iter();
     let count = |room: &RoomId| {
         let member_num = seated(*room).len();
         let online_num = online.by_ref().take(member_num).flatten().count() as u64;
@@ -301,7 +301,7 @@ pub async fn detail(app: &App, id: RoomId) -> Result<Detail> {
     let room = store::find_room(&*app.db, id).await?.ok_or(ErrorCode::RoomNotFound)?;
     let members = store::list_members(&*app.db, id).await?;
     let ids: Vec<_> = members.iter().map(|(seat, _)| seat.account_id).collect();
-    let online = app.hub.broker().online(&ids).await?;
+    let online = app.hub.seen(&ids).await;
     let standings = runs::standings(&*app.db, app.clock.now(), ids).await?;
     Ok(Detail { room, members: members.into_iter().map(|(_, account)| account).zip(online).collect(), standings })
 }

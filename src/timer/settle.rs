@@ -14,7 +14,7 @@ use crate::{
     app::App,
     clock,
     db::Tx,
-    error::Result,
+    error::{ErrorCode, Result},
     people,
     realtime::{Event, protocol::events::StopReason},
     rooms,
@@ -73,7 +73,7 @@ pub(super) async fn finish(app: &App, tx: &Tx, run: &mut Run, at: Millis, reason
 /// the sweeper would have ended it.
 pub(super) async fn complete(app: &App, tx: &Tx, owner: &account::Model, now: Millis) -> Result<Option<Run>> {
     let Some(mut run) = runs::find_open(&**tx, owner.id).await? else { return Ok(None) };
-    let online = app.hub.since(owner.id).await?.is_some();
+    let online = app.hub.seen(&[owner.id]).await.iter().any(Option::is_some);
     match end_of(app, &run, last_seen(&run, owner, online, now), now) {
         Some((at, reason)) => finish(app, tx, &mut run, at, reason).await.map(|()| None),
         None => Ok(Some(run)),
@@ -133,13 +133,22 @@ pub async fn sweep_once(app: &App) -> Result<u64> {
     let mut due = runs::list_open(&*tx, owners.keys().copied()).await?;
     due.retain(|run| run.row.due_at.is_some_and(|at| at <= now));
     let ids: Vec<_> = due.iter().map(|run| run.row.account_id).collect();
-    let online = app.hub.broker().online(&ids).await?;
+    let online: Vec<Option<bool>> = match app.hub.broker().online(&ids).await {
+        Err(error) if error.code() == ErrorCode::Unavailable => vec![None; ids.len()],
+        online => online?.iter().map(|since| Some(since.is_some())).collect(),
+    };
     let seats = rooms::seats_of(&*tx, ids).await?;
     let (mut ending, mut written, mut stretches) = (Vec::new(), Vec::with_capacity(due.len()), Vec::new());
     for (mut run, online) in due.into_iter().zip(online) {
         let id = run.row.account_id;
         let Some(owner) = owners.get(&id) else { continue };
-        let last_seen = last_seen(&run, owner, online.is_some(), now);
+        let Some(online) = online.or((run.row.total_time != 0).then_some(false)) else {
+            // No open end comes because nobody can know whether its owner is there: it is looked at again.
+            run.row.due_at = next_due(&run, now);
+            written.push(run.row);
+            continue;
+        };
+        let last_seen = last_seen(&run, owner, online, now);
         if end_of(app, &run, last_seen, now).is_some() {
             ending.push(id);
             continue;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use serde_json::{Value, json};
+use solgik::timer::settle;
 use tokio::time::{interval, timeout};
 
 use crate::support::{
@@ -202,11 +203,45 @@ async fn whoever_says_late_whom_it_holds_is_heard() {
     server.start_again().await;
     until("one is ready", async || ready(&pair.one).await).await;
     assert!(!ready(&pair.two).await);
-    link.weather.send_replace(Weather::default());
-    // The picture that was given meanwhile did not show everybody.
+    // The picture that is given meanwhile does not show everybody.
     let online = |room: &Value| room["members"].as_array().unwrap().iter().all(|member| member["online"] == true);
+    let channel = format!("room:{room}");
+    let early = loop {
+        let snapshot = a.expect("snapshot").await;
+        if snapshot["ch"] == channel && !online(&snapshot["d"]["room"]) {
+            break json!({&channel: [snapshot["d"]["epoch"], snapshot["d"]["off"]]});
+        }
+    };
+    link.weather.send_replace(Weather::default());
     while !online(&snapshot_of(room, &mut a).await) {}
     nobody_left(&a.events().await);
+    // Whoever left with that picture is not taken back to it.
+    let mut back = sumi.open("/ws", &[("sec-websocket-protocol", "solgik.v1")]).await.unwrap();
+    back.call("auth", json!({"token": sumi.token, "since": early})).await.unwrap();
+    let hello = back.expect("hello").await["d"].take();
+    assert_eq!(hello["channels"][&channel]["recovered"], false);
+    assert!(online(&hello["room"]), "{hello}");
+    drop(back);
+    drop((a, b));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_open_end_comes_where_nobody_can_say_who_is_there() {
+    if redis().is_none() {
+        return;
+    }
+    let mut server = RedisServer::start().await;
+    let pair = Pair::on(&server.url(), &server.url(), &[]).await;
+    let (_sumi, hana, a, b) = two_members(&pair).await;
+    let plan = json!({"total_time": 0, "work_time": 25, "break_time": 5});
+    hana.post("/accounts/timer/start/", plan).await.ok();
+    server.kill();
+    // Long enough for a run whose owner has gone; this instance doesn't see that she hasn't.
+    pair.one.app.clock.advance(Duration::from_secs(3 * 3600));
+    while settle::sweep_once(&pair.one.app).await.unwrap() > 0 {}
+    assert_eq!(hana.get("/accounts/timer/").await.ok()["user_state"], 2);
+    server.start_again().await;
     drop((a, b));
     pair.stop().await;
 }

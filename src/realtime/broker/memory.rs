@@ -194,8 +194,12 @@ impl Broker for MemoryBroker {
     }
 
     async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>> {
+        Ok(self.online_here(users))
+    }
+
+    fn online_here(&self, users: &[AccountId]) -> Vec<Option<Millis>> {
         let presence = self.presence();
-        Ok(users.iter().map(|user| presence.since(*user)).collect())
+        users.iter().map(|user| presence.since(*user)).collect()
     }
 
     async fn keep(&self, key: String, value: String, now: Millis, ttl: Duration) -> Result<()> {

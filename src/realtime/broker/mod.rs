@@ -290,6 +290,9 @@ pub trait Broker: Send + Sync + Debug {
     /// Since when each of `users` is online.
     async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>>;
 
+    /// Since when each of `users` is connected to this instance, which needs nobody to be known.
+    fn online_here(&self, users: &[AccountId]) -> Vec<Option<Millis>>;
+
     /// Keeps `value` under `key` for `ttl`, to be taken once.
     async fn keep(&self, key: String, value: String, now: Millis, ttl: Duration) -> Result<()>;
 

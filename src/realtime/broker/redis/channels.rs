@@ -89,8 +89,9 @@ impl Inner {
         epoch: &str,
         off: u64,
         age: Duration,
+        unless: Option<String>,
     ) -> Result<Option<(Vec<Arc<Delivery>>, Place)>> {
-        let keys = [self.keys.head(channel), self.keys.log(channel)];
+        let keys: Vec<_> = [self.keys.head(channel), self.keys.log(channel)].into_iter().chain(unless).collect();
         let arguments = (epoch, off, self.memory.messages, clock::millis(age));
         let found: Option<(u64, Vec<Value>)> = self.link.eval(&self.scripts.since, &keys, arguments).await?;
         let Some((off, events)) = found else { return Ok(None) };
@@ -103,7 +104,7 @@ impl Inner {
     pub(super) async fn fill(&self, channel: Channel) -> Result<()> {
         let Some(Cursor { epoch, off }) = self.follows.cursor(channel) else { return Ok(()) };
         // However old: what is there is the shortest way.
-        match self.events_since(channel, &epoch, off, self.memory.age * 1000).await? {
+        match self.events_since(channel, &epoch, off, self.memory.age * 1000, None).await? {
             Some((events, _)) => {
                 self.metrics.broker_filled.inc_by(events.len() as u64);
                 for event in events {

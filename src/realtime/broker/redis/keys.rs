@@ -91,6 +91,11 @@ impl Keys {
         self.tagged(partition, "life")
     }
 
+    /// What is there while pictures may be about that were drawn before everybody had been said again.
+    pub(super) fn doubt(&self, partition: Partition) -> String {
+        self.tagged(partition, "doubt")
+    }
+
     /// Under which an instance hears itself.
     pub(super) fn probe(&self, partition: Partition, instance: &str) -> String {
         self.tagged(partition, format_args!("probe:{instance}"))

@@ -36,7 +36,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::{
     ears::Ears,
     follow::{Follows, Join},
-    keys::Keys,
+    keys::{Keys, Partition},
     link::{Link, Target},
     owed::Owed,
     presence::{Mine, Unsaid},
@@ -246,7 +246,9 @@ impl Broker for RedisBroker {
     }
 
     async fn since(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<(Vec<Arc<Delivery>>, Place)>> {
-        self.inner.events_since(channel, epoch, off, self.inner.memory.age).await
+        // What a client was shown in doubt is shown to it anew.
+        let doubt = self.inner.keys.doubt(Partition::of_channel(channel));
+        self.inner.events_since(channel, epoch, off, self.inner.memory.age, Some(doubt)).await
     }
 
     async fn subscribe(&self, channel: Channel) -> Result<()> {
@@ -296,7 +298,12 @@ impl Broker for RedisBroker {
     }
 
     async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>> {
-        Ok(self.inner.online(users).await)
+        self.inner.online(users).await
+    }
+
+    fn online_here(&self, users: &[AccountId]) -> Vec<Option<Millis>> {
+        let mine = self.inner.mine();
+        users.iter().map(|user| Some(mine.get(user)?.first()?.1)).collect()
     }
 
     async fn keep(&self, key: String, value: String, _now: Millis, ttl: Duration) -> Result<()> {

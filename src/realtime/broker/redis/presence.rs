@@ -183,21 +183,14 @@ impl Inner {
         Ok(due.into_iter().flatten().map(AccountId).collect())
     }
 
-    /// While Redis is away, this instance says what it knows itself.
-    pub(super) async fn online(&self, users: &[AccountId]) -> Vec<Option<Millis>> {
+    pub(super) async fn online(&self, users: &[AccountId]) -> Result<Vec<Option<Millis>>> {
         let look = |user: &AccountId| {
             let mut look = redis::cmd("HGET");
             look.arg(self.keys.user(*user)).arg("since");
             (Partition::of_user(*user), look)
         };
-        match self.link.run_all::<Option<i64>>(users.iter().map(look).collect()).await {
-            Ok(online) => online.into_iter().map(|since| since.map(Millis)).collect(),
-            Err(error) => {
-                tracing::debug!(%error, "who is online is told from what is known here");
-                let mine = self.mine();
-                users.iter().map(|user| Some(mine.get(user)?.first()?.1)).collect()
-            }
-        }
+        let online: Vec<Option<i64>> = self.link.run_all(users.iter().map(look).collect()).await?;
+        Ok(online.into_iter().map(|since| since.map(Millis)).collect())
     }
 }
 

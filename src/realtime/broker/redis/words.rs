@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use super::Inner;
+use super::{Inner, keys::Partition};
 use crate::{
     clock,
     error::Result,
@@ -46,7 +46,15 @@ impl Inner {
         self.say(&Word::Control(control)).await
     }
 
+    /// Whoever is connected is shown who is there anew, and whoever comes back is, for as long as there is something to
+    /// come back to: what they saw before may have been drawn without those who are here.
     pub(super) async fn tell_restored(&self) -> Result<()> {
+        let doubt = |partition| {
+            let mut doubt = redis::cmd("SET");
+            doubt.arg(self.keys.doubt(partition)).arg(1).arg("PX").arg(clock::millis(self.memory.age));
+            (partition, doubt)
+        };
+        let _: Vec<()> = self.link.run_all(Partition::all().map(doubt).collect()).await?;
         self.say(&Word::Restored).await
     }
 

@@ -1,6 +1,9 @@
 -- Every event of a channel after a place.
--- KEYS: head, log. ARGV: server, epoch, off, most, greatest age.
+-- KEYS: head, log, and a key that forbids it while it is there, if any. ARGV: server, epoch, off, most, greatest age.
 -- Answers where the channel stands and the events, or nothing if that is no longer known.
+if KEYS[3] and redis.call('EXISTS', KEYS[3]) == 1 then
+    return false
+end
 local server = ARGV[1] == '' and redis.call('CLUSTER', 'MYID') or ARGV[1]
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'off', 'at', 'server')
 if not head[1] or head[1] ~= ARGV[2] or head[4] ~= server then
