@@ -19,6 +19,7 @@ pub mod presence;
 pub mod protocol;
 pub mod registry;
 pub mod round_trip;
+pub mod shown;
 pub mod touched;
 pub mod writers;
 

@@ -12,6 +12,7 @@ use super::{
     broker::Delivery,
     outqueue::{Bounds, Full, Gathered, OutQueue},
     protocol::{Channel, CloseReason, Frame},
+    shown::Shown,
 };
 
 /// Bytes that are handed to a wire at once; the rest stays in the queue, where it can be superseded.
@@ -32,14 +33,14 @@ pub struct Outflow {
     stuck: Option<Instant>,
     /// Somebody is about to flush.
     listed: bool,
-    /// The room in which the client takes itself to sit, by what it was told last.
-    pub seat: Option<RoomId>,
+    /// Where the client takes itself to sit.
+    pub shown: Shown,
 }
 
 impl Outflow {
     /// Nothing leaves yet.
     pub fn new(bounds: Bounds) -> Self {
-        Self { queue: OutQueue::new(bounds), wire: None, stuck: None, listed: false, seat: None }
+        Self { queue: OutQueue::new(bounds), wire: None, stuck: None, listed: false, shown: Shown::default() }
     }
 
     /// What is queued leaves through `wire` from now on.
@@ -61,7 +62,7 @@ impl Outflow {
     pub fn tell(&mut self, delivery: &Delivery) -> Result<(), CloseReason> {
         self.make_room()?;
         if delivery.routing.follow {
-            self.seat = delivery.routing.seat.map(RoomId);
+            self.shown = self.shown.moved(delivery.routing.seat.map(RoomId));
         }
         self.queue.push(delivery).map_err(|Full| CloseReason::Slow)
     }

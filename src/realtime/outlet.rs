@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use entity::{AccountId, RoomId, SessionId};
+use entity::{AccountId, SessionId};
 
 use super::{
     broker::Delivery,
@@ -22,6 +22,7 @@ use super::{
     presence::DeviceId,
     protocol::{Channel, CloseReason, Frame, Place},
     round_trip::RoundTrip,
+    shown::Shown,
 };
 pub use super::{
     duty::{Closing, Duty, Turn},
@@ -247,14 +248,14 @@ impl Outlet {
         self.state().outflow.stuck()
     }
 
-    /// The room in which the client takes itself to sit, by what it was told last.
-    pub fn seat(&self) -> Option<RoomId> {
-        self.state().outflow.seat
+    /// Where the client takes itself to sit.
+    pub fn shown(&self) -> Shown {
+        self.state().outflow.shown
     }
 
-    /// The client is told otherwise than by an event.
-    pub fn seat_in(&self, room: Option<RoomId>) {
-        self.state().outflow.seat = room;
+    /// The client is shown otherwise than by an event.
+    pub fn show(&self, shown: Shown) {
+        self.state().outflow.shown = shown;
     }
 
     /// The offsets of the user's moves that a closed gate holds.

@@ -17,6 +17,7 @@ use crate::{
         Channel, CloseReason, Place,
         broker::Delivery,
         protocol::{Frame, events::RoomView, frames, ops::Since},
+        shown::Shown,
     },
     rooms,
 };
@@ -162,6 +163,9 @@ impl Connection {
                 if view.is_none() {
                     self.leave_channel();
                 }
+                if view.is_some() || self.outlet.shown().seat() == Some(room) {
+                    self.outlet.show(Shown::picture(view.as_ref().map(|_| room)));
+                }
                 let state = RoomState { room: view };
                 Ok((frames::snapshot(channel, now, &Snapshot { place: place.clone(), state }), place))
             }
@@ -172,14 +176,14 @@ impl Connection {
     /// Whatever of the user's channel is replaced by its state may have held the word of the move, and no state of a user
     /// says where one sits.
     async fn take_back(&mut self, seat: Option<RoomId>) -> Result<()> {
-        let Some(told) = self.outlet.seat().filter(|told| Some(*told) != seat) else { return Ok(()) };
+        let Some(told) = self.outlet.shown().seat().filter(|told| Some(*told) != seat) else { return Ok(()) };
         let channel = Channel::Room(told);
         let place = self.app.hub.standing(channel).await?.place;
         // Whichever it is, its picture comes after this one.
         self.leave_channel();
         let snapshot = Snapshot { place, state: RoomState { room: None } };
         self.write([frames::snapshot(channel, self.app.clock.now(), &snapshot)]);
-        self.outlet.seat_in(None);
+        self.outlet.show(Shown::picture(None));
         self.outlet.follow();
         Ok(())
     }
@@ -190,10 +194,13 @@ impl Connection {
     pub(super) async fn follow(&mut self) -> Result<Option<(RoomView, Place)>> {
         loop {
             let seat = rooms::current(&*self.app.db, self.caller.account).await?;
-            // A gate that is still closed was left so by the user's own departure.
+            // A gate that is still closed was left so by the user's own departure. Words that came late may have taken the
+            // picture away again.
             let listens = |room| {
                 let channel = Channel::Room(room);
-                self.app.hub.registry().listens(&self.outlet, channel) && !self.outlet.is_held(channel)
+                self.app.hub.registry().listens(&self.outlet, channel)
+                    && !self.outlet.is_held(channel)
+                    && self.outlet.shown().has(room)
             };
             if seat == self.room && seat.is_none_or(listens) {
                 return Ok(None);
@@ -213,7 +220,7 @@ impl Connection {
             let picture = picture?;
             if !self.catch_up().await? {
                 if picture.is_some() {
-                    self.outlet.seat_in(Some(room));
+                    self.outlet.show(Shown::picture(Some(room)));
                 }
                 return Ok(picture);
             }
@@ -246,7 +253,7 @@ impl Connection {
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
         self.write(frames);
         if let Some(moved) = missed.iter().rev().find(|delivery| delivery.routing.follow) {
-            self.outlet.seat_in(moved.routing.seat.map(RoomId));
+            self.outlet.show(self.outlet.shown().moved(moved.routing.seat.map(RoomId)));
         }
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);

@@ -21,6 +21,7 @@ use crate::{
             frames,
             ops::{Op, Request},
         },
+        shown::Shown,
     },
     rooms,
     runs::{self, plan::Change},
@@ -112,8 +113,8 @@ impl Connection {
                 let left = rooms::leave(&self.app, self.caller.account, None).await?;
                 self.leave_channel();
                 // Whoever went there without a word takes itself to sit where it sat before, and is shown otherwise.
-                if self.outlet.seat() == Some(left) {
-                    self.outlet.seat_in(None);
+                if self.outlet.shown().seat() == Some(left) {
+                    self.outlet.show(Shown::picture(None));
                 }
                 // Another device may have entered somewhere meanwhile.
                 self.outlet.follow();

@@ -23,6 +23,7 @@ use crate::{
             frames,
             ops::Since,
         },
+        shown::Shown,
     },
     rooms, timer,
 };
@@ -99,7 +100,7 @@ impl Connection {
         let mut frames: Vec<_> = answer.into_iter().chain([frames::push("hello", &hello)]).collect();
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
         self.write(frames);
-        self.outlet.seat_in(self.room);
+        self.outlet.show(Shown::picture(self.room));
         Ok(self.release_all(&hello.channels).await)
     }
 
