@@ -55,6 +55,7 @@ struct Inner {
 struct Local {
     registry: Registry,
     timers: Touched,
+    untold: Touched,
     metrics: Metrics,
     faults: Arc<Faults>,
     on_sessions_ended: OnSessionsEnded,
@@ -136,6 +137,7 @@ impl Hub {
         let local = Arc::new(Local {
             registry: Registry::new(bounds, Arc::clone(&faults)),
             timers: Touched::default(),
+            untold: Touched::default(),
             metrics: metrics.clone(),
             faults,
             on_sessions_ended,
@@ -181,6 +183,11 @@ impl Hub {
     /// Presence of large rooms that waits to be told.
     pub fn merge(&self) -> std::sync::MutexGuard<'_, Merge> {
         self.0.merge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose friends could not be told what they do.
+    pub fn untold(&self) -> &Touched {
+        &self.0.local.untold
     }
 
     /// Whose timers have changed, or have somebody new to tell.

@@ -139,17 +139,37 @@ async fn say(tx: &Tx, run: &run::Model, now: Millis, event: &Event) -> Result<()
     rooms::say(tx, run.account_id, now, event).await
 }
 
-/// Friends hear what one does; it is nothing that was committed, and follows from what was.
+/// Friends hear what one does; it is nothing that was committed, and follows from what was. Now or later: it is lost only
+/// with this process.
 async fn tell_friends(app: &App, who: AccountId, state: State) {
+    if let Err(error) = say_to_friends(app, who, state).await {
+        tracing::warn!(%error, "friends will be told later what somebody does");
+        app.hub.untold().touch([who]);
+    }
+}
+
+async fn say_to_friends(app: &App, who: AccountId, state: State) -> Result<()> {
     let event = Event::FriendState { user: who.0, state: state.as_str() };
+    for friend in friends::ids(&*app.db, who).await? {
+        app.hub.say(Channel::User(friend), &event).await?;
+    }
+    Ok(())
+}
+
+/// Tells what could not be told before, as it is now.
+async fn tell_again(app: &App) {
+    let mut untold: Vec<_> = app.hub.untold().take().into_iter().collect();
     let told = async {
-        for friend in friends::ids(&*app.db, who).await? {
-            app.hub.say(Channel::User(friend), &event).await?;
+        let standings = runs::standings(&*app.db, app.clock.now(), untold.iter().copied()).await?;
+        while let Some(who) = untold.last() {
+            say_to_friends(app, *who, standings.state(*who)).await?;
+            untold.pop();
         }
         Ok::<_, crate::error::Error>(())
     };
     if let Err(error) = told.await {
-        tracing::warn!(%error, "friends were not told what somebody does");
+        tracing::debug!(%error, "friends wait to be told what somebody does");
+        app.hub.untold().touch(untold);
     }
 }
 

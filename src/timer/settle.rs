@@ -104,7 +104,7 @@ fn last_phase_end(timeline: &Timeline, at: Millis) -> Millis {
     }
 }
 
-/// Writes ended phases and ends fulfilled or abandoned runs, until `stop`.
+/// Writes ended phases, ends fulfilled or abandoned runs, and tells friends what they could not be told, until `stop`.
 pub async fn sweep(app: App, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
         loop {
@@ -117,6 +117,7 @@ pub async fn sweep(app: App, stop: CancellationToken) {
                 }
             }
         }
+        super::tell_again(&app).await;
     }
 }
 
