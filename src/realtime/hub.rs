@@ -22,7 +22,7 @@ use super::{
     edges::{EdgeLock, Edges},
     faults::Faults,
     merge::Merge,
-    outlet::{Closing, Outlet},
+    outlet::{Closing, Outlet, Overflow},
     outqueue::Bounds,
     presence::Edge,
     protocol::{Channel, CloseReason, Event, Place, frames},
@@ -287,7 +287,14 @@ impl Hub {
         self.0.broker.standing(channel).await
     }
 
-    /// Begins to listen, with the gate closed: open it by [`Outlet::release`] once the state has been read.
+    /// Opens a connection's gate at `place`, once everything up to it has come: what came after that would be told again.
+    /// See [`Outlet::release`].
+    pub async fn release(&self, outlet: &Outlet, channel: Channel, place: &Place) -> Result<(), Overflow> {
+        self.0.broker.reach(channel, place).await;
+        self.registry().release(outlet, channel, place)
+    }
+
+    /// Begins to listen, with the gate closed: open it by [`Hub::release`] once the state has been read.
     pub async fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) -> Result<()> {
         outlet.hold(channel);
         self.registry().subscribe(outlet, channel);

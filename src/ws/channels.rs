@@ -120,7 +120,7 @@ impl Connection {
     /// Opens the gates at their places. A gate that held too much says so, and its state is read again.
     pub(super) async fn release_all(&mut self, channels: &Channels) -> Result<(), CloseReason> {
         for (channel, line) in channels {
-            if self.app.hub.registry().release(&self.outlet, *channel, &line.place).is_err() {
+            if self.app.hub.release(&self.outlet, *channel, &line.place).await.is_err() {
                 self.resend(*channel).await?;
             }
         }
@@ -140,7 +140,7 @@ impl Connection {
                 Err(error) => return Err(self.broken(&error)),
             };
             self.write([frame]);
-            if self.app.hub.registry().release(&self.outlet, channel, &place).is_ok() {
+            if self.app.hub.release(&self.outlet, channel, &place).await.is_ok() {
                 return Ok(());
             }
         }
@@ -257,7 +257,7 @@ impl Connection {
         }
         for (channel, line) in &channels {
             let recovered = line.recovered == Some(true);
-            if !recovered || self.app.hub.registry().release(&self.outlet, *channel, &line.place).is_err() {
+            if !recovered || self.app.hub.release(&self.outlet, *channel, &line.place).await.is_err() {
                 self.resend(*channel).await?;
             }
         }
@@ -277,7 +277,7 @@ impl Connection {
 
     /// Opens a gate that [`Connection::follow`] left closed.
     pub(super) async fn release(&mut self, channel: Channel, place: &Place) -> Result<(), CloseReason> {
-        match self.app.hub.registry().release(&self.outlet, channel, place) {
+        match self.app.hub.release(&self.outlet, channel, place).await {
             Ok(()) => Ok(()),
             Err(_) => self.resend(channel).await,
         }

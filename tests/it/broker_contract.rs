@@ -45,6 +45,7 @@ macro_rules! properties {
             places_ascend_from_one_in_each_channel,
             a_key_is_published_once,
             everybody_hears_concurrent_events_in_the_order_of_their_places,
+            where_a_channel_stands_can_be_waited_for,
             what_was_missed_is_told_exactly_or_not_at_all,
             events_are_forgotten_by_age,
             a_channel_is_forgotten_when_nobody_listens_or_remembers,
@@ -324,6 +325,28 @@ async fn everybody_hears_concurrent_events_in_the_order_of_their_places(mut benc
         let frame: Value = serde_json::from_str(heard.frame.as_str()).unwrap();
         assert_eq!(frame["d"]["text"], text.1, "the event at {off}");
     }
+}
+
+async fn where_a_channel_stands_can_be_waited_for(mut bench: Bench) {
+    const EVENTS: u64 = 300;
+    bench.listen(ROOM).await;
+    let broker = Arc::clone(&bench.broker);
+    let publisher = tokio::spawn(async move {
+        for _ in 0..EVENTS {
+            broker.publish(ROOM, None, Millis(0), &cheer("화이팅")).await.unwrap();
+        }
+    });
+    let (mut reached, mut heard) = (0, 0);
+    while reached < EVENTS {
+        let place = bench.broker.standing(ROOM).await.unwrap().place;
+        bench.broker.reach(ROOM, &place).await;
+        while let Ok(event) = bench.events.try_recv() {
+            heard = event.place.off;
+        }
+        assert!(heard >= place.off, "{heard} of {}", place.off);
+        reached = place.off;
+    }
+    publisher.await.unwrap();
 }
 
 async fn what_was_missed_is_told_exactly_or_not_at_all(bench: Bench) {

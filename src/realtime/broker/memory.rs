@@ -153,6 +153,10 @@ impl Broker for MemoryBroker {
         Ok(Some((events, state.place())))
     }
 
+    async fn reach(&self, _channel: Channel, _place: &Place) {
+        // Events are handed over before anybody can see that there are more.
+    }
+
     async fn subscribe(&self, channel: Channel) -> Result<()> {
         self.channels.entry(channel).or_insert_with(State::new);
         Ok(())

@@ -258,6 +258,10 @@ pub trait Broker: Send + Sync + Debug {
     /// Every event after `off`, in order, and where the channel stands then; `None` if that is no longer known.
     async fn since(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<(Vec<Arc<Delivery>>, Place)>>;
 
+    /// Waits until what stands up to `place` has been handed over here, or can't be for now. Where a channel stands may be
+    /// known before its last events have come.
+    async fn reach(&self, channel: Channel, place: &Place);
+
     /// This instance listens to `channel` from here on. The sink listens already; letting go is the broker's: it asks
     /// the sink who still does.
     async fn subscribe(&self, channel: Channel) -> Result<()>;

@@ -24,6 +24,9 @@ const LIFE: u32 = 3;
 /// How long a publisher waits for events of others that come before its own. Longer than reading them from Redis takes.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
+/// How long an early event waits for those before it until they are read from Redis: they are on their way, usually.
+pub(super) const EARLY: Duration = Duration::from_millis(50);
+
 /// Channels that one script looks at.
 const BATCH: usize = 256;
 
@@ -98,6 +101,16 @@ impl Inner {
         let epoch: Arc<str> = epoch.into();
         let events = events.into_iter().map(|event| logged(channel, &epoch, event)).collect::<Result<_>>()?;
         Ok(Some((events, Place { epoch, off })))
+    }
+
+    /// See [`Broker::reach`](crate::realtime::broker::Broker::reach). What is not on its way is read.
+    pub(super) async fn reach(&self, channel: Channel, place: &Place) {
+        let Some(reached) = self.follows.reached(channel, &place.epoch, place.off) else { return };
+        if tokio::time::timeout(EARLY, reached).await.is_err()
+            && let Err(error) = self.fill(channel).await
+        {
+            tracing::debug!(%error, %channel, "what stands there already will come late");
+        }
     }
 
     /// Reads what is missing of `channel`, or tells those who listen to read its state anew.

@@ -20,7 +20,12 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Inner, channels, keys::Partition, link::Wire};
+use super::{
+    Inner,
+    channels::{self, EARLY},
+    keys::Partition,
+    link::Wire,
+};
 use crate::realtime::{
     broker::Message,
     protocol::{Channel, Place},
@@ -31,9 +36,6 @@ const BATCH: usize = 512;
 
 /// How often channels without a listener are looked for.
 const LET_GO: Duration = Duration::from_secs(10);
-
-/// How long an early event waits for those before it until they are read from Redis: they are on their way, usually.
-const EARLY: Duration = Duration::from_millis(50);
 
 /// When what could not be read is read again.
 const LATER: Duration = Duration::from_millis(500);

@@ -251,6 +251,10 @@ impl Broker for RedisBroker {
         self.inner.events_since(channel, epoch, off, self.inner.memory.age, Some(doubt)).await
     }
 
+    async fn reach(&self, channel: Channel, place: &Place) {
+        self.inner.reach(channel, place).await;
+    }
+
     async fn subscribe(&self, channel: Channel) -> Result<()> {
         let joined = match self.inner.follows.join(channel) {
             Join::Done => return Ok(()),
