@@ -154,7 +154,7 @@ impl Deploying {
     pub(super) fn new(deploy: &Deploy, then: Option<Address>, floor: &Floor, now: Instant) -> Self {
         let stayers = (floor.people.len() as f64 * deploy.stay).round() as usize;
         Self {
-            speaking: Speaking::new(&deploy.fanout(), floor, now).by_the_first(stayers),
+            speaking: Speaking::new(&deploy.fanout(), floor, now).by(0..stayers),
             begin: now + Duration::from_secs_f64(deploy.after),
             begun: false,
             over: Duration::from_secs_f64(deploy.over),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -133,8 +134,8 @@ pub(super) struct Speaking {
     /// Rooms in which another word may set out.
     free: VecDeque<usize>,
     turn: usize,
-    /// Only the first so many people speak.
-    speakers: usize,
+    /// Only these of all people speak.
+    speakers: Range<usize>,
 }
 
 impl Speaking {
@@ -143,18 +144,18 @@ impl Speaking {
         let in_flight = fanout.in_flight.unwrap_or(0);
         // A round for each word that may be under way.
         let free = (0..in_flight).flat_map(|_| 0..floor.crowd.rooms.len()).collect();
-        Self { body: fanout.body, schedule, in_flight, free, turn: 0, speakers: usize::MAX }
+        Self { body: fanout.body, schedule, in_flight, free, turn: 0, speakers: 0..usize::MAX }
     }
 
-    /// Only the first so many people speak: what somebody says who is about to be cut off may never set out.
-    pub(super) fn by_the_first(self, speakers: usize) -> Self {
+    /// Only these speak: what somebody says who is about to be cut off may never set out.
+    pub(super) fn by(self, speakers: Range<usize>) -> Self {
         Self { speakers, ..self }
     }
 
     fn speak(&self, floor: &mut Floor, room: usize, speaker: usize, intended: Instant) -> anyhow::Result<()> {
         let Some(spoken_in) = floor.crowd.rooms.get_mut(room) else { return Ok(()) };
-        let able = spoken_in.members.iter().filter(|who| **who < self.speakers).count().max(1);
-        let mut able_ones = spoken_in.members.iter().filter(|who| **who < self.speakers);
+        let able = spoken_in.members.iter().filter(|who| self.speakers.contains(who)).count().max(1);
+        let mut able_ones = spoken_in.members.iter().filter(|who| self.speakers.contains(who));
         let Some(who) = able_ones.nth(speaker % able).copied() else { return Ok(()) };
         let word = wire::word(spoken_in.launch(intended, false), self.body);
         floor.say(who, &format!(r#"{{"id":1,"op":"room.cheer","d":{{"text":"{word}"}}}}"#))?;
@@ -182,7 +183,9 @@ pub(super) struct Ignoring {
 impl Ignoring {
     pub(super) fn new(slow: &Slow, floor: &Floor, now: Instant, until: Instant) -> Self {
         let fanout = Fanout { rate: Some(slow.rate), in_flight: None, body: 160 };
-        Self { speaking: Speaking::new(&fanout, floor, now), until, asked: false }
+        // The first of each room come first, and are deaf.
+        let readers = slow.deaf * floor.crowd.rooms.len()..usize::MAX;
+        Self { speaking: Speaking::new(&fanout, floor, now).by(readers), until, asked: false }
     }
 }
 
