@@ -80,7 +80,7 @@ pub enum Work {
         /// Seconds.
         over: f64,
     },
-    /// Everybody's timer is started within a second, so that all phases end within one.
+    /// Everybody's timer is started as fast as the server takes it; phases end as close together.
     Boundary {
         /// Members of each room who stay to hear it.
         watchers: usize,
