@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use entity::{AccountId, SessionId};
+use entity::{AccountId, RoomId, SessionId};
 
 use super::{
     broker::Delivery,
@@ -95,7 +95,7 @@ impl Outlet {
         // Also at a closed gate: what the gate drops may still tell of another room.
         state.follow |= delivery.routing.follow;
         if !state.gates.hold_back(delivery) {
-            state.enqueue(delivery);
+            state.tell(|outflow| outflow.tell(delivery));
         }
         Self::done(state)
     }
@@ -106,9 +106,8 @@ impl Outlet {
         let (deliveries, gates) = (gathered.deliveries(), &mut state.gates);
         if deliveries.first().is_some_and(|first| gates.is_closed(first.channel)) {
             gates.hold_back_all(deliveries);
-        } else if state.closing.is_none() {
-            let told = state.outflow.tell_gathered(gathered);
-            state.end_if(told);
+        } else {
+            state.tell(|outflow| outflow.tell_gathered(gathered));
         }
         Self::done(state)
     }
@@ -117,7 +116,7 @@ impl Outlet {
     pub fn derive(&self, channel: Channel, user: AccountId, frame: &Frame) -> bool {
         let mut state = self.state();
         if !state.gates.hold_back_derived(channel, user, frame) {
-            state.enqueue_derived(channel, user, frame.clone());
+            state.tell(|outflow| outflow.tell_derived(channel, user, frame.clone()));
         }
         Self::done(state)
     }
@@ -129,6 +128,18 @@ impl Outlet {
             state.outflow.say(frame);
         }
         Self::done(state)
+    }
+
+    /// Adds the picture of `room`, unless the connection has to look again where it belongs: behind the word of a move the
+    /// picture would bring back a room that was left. Says whether somebody has to [`Outlet::flush`], if it was added.
+    pub fn show_room(&self, room: RoomId, picture: Frame) -> Option<bool> {
+        let mut state = self.state();
+        if state.follow {
+            return None;
+        }
+        state.outflow.say(picture);
+        state.outflow.shown = Shown::picture(Some(room));
+        Some(Self::done(state))
     }
 
     /// Closes the gate of `channel`: what comes is held until the state it follows has been read. What a closed gate
@@ -175,10 +186,10 @@ impl Outlet {
         // Gone since the state was read: the connection looks where it belongs.
         state.follow |= opened.departed;
         for delivery in opened.follow {
-            state.enqueue(&delivery);
+            state.tell(|outflow| outflow.tell(&delivery));
         }
         for (user, frame) in opened.derived {
-            state.enqueue_derived(channel, user, frame);
+            state.tell(|outflow| outflow.tell_derived(channel, user, frame));
         }
         Self::wake(state);
         Ok(())
@@ -323,16 +334,9 @@ impl Outlet {
 }
 
 impl State {
-    fn enqueue_derived(&mut self, channel: Channel, user: AccountId, frame: Frame) {
+    fn tell(&mut self, tell: impl FnOnce(&mut Outflow) -> Result<(), CloseReason>) {
         if self.closing.is_none() {
-            let told = self.outflow.tell_derived(channel, user, frame);
-            self.end_if(told);
-        }
-    }
-
-    fn enqueue(&mut self, delivery: &Delivery) {
-        if self.closing.is_none() {
-            let told = self.outflow.tell(delivery);
+            let told = tell(&mut self.outflow);
             self.end_if(told);
         }
     }

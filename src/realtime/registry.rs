@@ -13,7 +13,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use entity::{AccountId, SessionId};
+use entity::{AccountId, RoomId, SessionId};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -244,6 +244,15 @@ impl Registry {
         if outlet.say(frames) {
             self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));
         }
+    }
+
+    /// The same with a frame that shows `room`: see [`Outlet::show_room`].
+    pub fn show(&self, outlet: &Arc<Outlet>, room: RoomId, picture: Frame) -> bool {
+        let shown = outlet.show_room(room, picture);
+        if shown == Some(true) {
+            self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));
+        }
+        shown.is_some()
     }
 
     /// How many write to the connections, each in a task of its own.

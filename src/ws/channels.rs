@@ -127,49 +127,61 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads a channel's state and sends it as a snapshot until its gate can be opened.
+    /// Reads a channel's state and sends it as a snapshot until its gate can be opened. The gate of a room from which the
+    /// user moves meanwhile stays closed, until the connection looks where it belongs.
     pub(super) async fn resend(&mut self, channel: Channel) -> Result<(), CloseReason> {
         loop {
             self.outlet.hold(channel);
-            let (frame, place) = match self.snapshot(channel).await {
-                Ok(snapshot) => snapshot,
+            let place = match self.send_state(channel).await {
+                Ok(Some(place)) => place,
+                Ok(None) => return Ok(()),
                 Err(error) if error.code() == ErrorCode::Unavailable => {
                     self.look_again(Some(channel));
                     return Ok(());
                 }
                 Err(error) => return Err(self.broken(&error)),
             };
-            self.write([frame]);
             if self.app.hub.release(&self.outlet, channel, &place).await.is_ok() {
                 return Ok(());
             }
         }
     }
 
-    pub(super) async fn snapshot(&mut self, channel: Channel) -> Result<(Frame, Place)> {
-        let now = self.app.clock.now();
-        match channel {
+    /// Where the state stands that was sent; nothing, if it was overtaken by a move.
+    async fn send_state(&mut self, channel: Channel) -> Result<Option<Place>> {
+        let room = match channel {
             Channel::User(account) => {
                 let (state, place) = picture::user(&self.app, account).await?;
                 self.take_back(state.seat).await?;
-                Ok((frames::snapshot(channel, now, &Snapshot { place: place.clone(), state }), place))
+                self.write([self.snapshot(channel, place.clone(), state)]);
+                return Ok(Some(place));
             }
-            Channel::Room(room) => {
-                let found = self.own_room(room).await?;
-                let (view, place) = match found {
-                    Some((view, place)) => (Some(view), place),
-                    None => (None, self.app.hub.standing(channel).await?.place),
-                };
-                if view.is_none() {
-                    self.leave_channel();
-                }
-                if view.is_some() || self.outlet.shown().seat() == Some(room) {
-                    self.outlet.show(Shown::picture(view.as_ref().map(|_| room)));
-                }
-                let state = RoomState { room: view };
-                Ok((frames::snapshot(channel, now, &Snapshot { place: place.clone(), state }), place))
-            }
+            Channel::Room(room) => room,
+        };
+        if let Some((view, place)) = self.own_room(room).await? {
+            let snapshot = self.snapshot(channel, place.clone(), RoomState { room: Some(view) });
+            return Ok(self.show_room(room, snapshot).then_some(place));
         }
+        let place = self.app.hub.standing(channel).await?.place;
+        self.leave_channel();
+        if self.outlet.shown().seat() == Some(room) {
+            self.outlet.show(Shown::picture(None));
+        }
+        self.write([self.snapshot(channel, place.clone(), RoomState { room: None })]);
+        Ok(Some(place))
+    }
+
+    fn snapshot<T: Serialize>(&self, channel: Channel, place: Place, state: T) -> Frame {
+        frames::snapshot(channel, self.app.clock.now(), &Snapshot { place, state })
+    }
+
+    /// Writes a frame with the picture of `room`, unless the word of a move has come since it was begun to be read: behind
+    /// that word it would bring back a room that was left. Says whether it did; if not, the connection looks again.
+    #[must_use]
+    pub(super) fn show_room(&mut self, room: RoomId, picture: Frame) -> bool {
+        // What was said before is said in any case.
+        self.write([]);
+        self.app.hub.registry().show(&self.outlet, room, picture)
     }
 
     /// Shows the empty picture of the room in which the client takes itself to sit, if the user's `seat` is another one.
@@ -181,16 +193,15 @@ impl Connection {
         let place = self.app.hub.standing(channel).await?.place;
         // Whichever it is, its picture comes after this one.
         self.leave_channel();
-        let snapshot = Snapshot { place, state: RoomState { room: None } };
-        self.write([frames::snapshot(channel, self.app.clock.now(), &snapshot)]);
+        self.write([self.snapshot(channel, place, RoomState { room: None })]);
         self.outlet.show(Shown::picture(None));
         self.outlet.follow();
         Ok(())
     }
 
-    /// Listens to the room in which the user sits now. Answers its picture if that is another one than before; the
-    /// gate is still closed then, and every move up to the picture has been written: a client forgets a room's picture
-    /// when it hears of a move elsewhere, and an older word must not make it forget a newer picture.
+    /// Listens to the room in which the user sits now. Answers its picture if that is another one than before, for
+    /// [`Connection::show_room`]; the gate is still closed then, and every move up to the picture has been written: a client
+    /// forgets a room's picture when it hears of a move elsewhere, and an older word must not make it forget a newer one.
     pub(super) async fn follow(&mut self) -> Result<Option<(RoomView, Place)>> {
         loop {
             let seat = rooms::current(&*self.app.db, self.caller.account).await?;
@@ -219,9 +230,6 @@ impl Connection {
             }
             let picture = picture?;
             if !self.catch_up().await? {
-                if picture.is_some() {
-                    self.outlet.show(Shown::picture(Some(room)));
-                }
                 return Ok(picture);
             }
             self.leave_channel();
@@ -287,11 +295,10 @@ impl Connection {
         match self.follow().await {
             Ok(None) => Ok(()),
             Ok(Some((view, place))) => {
-                let channel = Channel::Room(RoomId(view.id));
-                let state = RoomState { room: Some(view) };
-                let snapshot = Snapshot { place: place.clone(), state };
-                self.write([frames::snapshot(channel, self.app.clock.now(), &snapshot)]);
-                self.release(channel, &place).await
+                let room = RoomId(view.id);
+                let channel = Channel::Room(room);
+                let snapshot = self.snapshot(channel, place.clone(), RoomState { room: Some(view) });
+                if self.show_room(room, snapshot) { self.release(channel, &place).await } else { Ok(()) }
             }
             Err(error) if error.code() == ErrorCode::Unavailable => {
                 self.look_again(None);

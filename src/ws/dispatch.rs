@@ -170,17 +170,21 @@ impl Connection {
         password: Option<String>,
     ) -> Result<Result<(), CloseReason>> {
         rooms::enter(&self.app, self.caller.account, room, password, self.peer).await?;
-        let Some((view, place)) = self.arrive(room).await.inspect_err(|_| {
-            // Seated all the same: the word of the move was taken with what waited, and nobody else would look again.
-            self.look_again(None);
-        })?
-        else {
-            return Err(ErrorCode::NotAMember.into());
-        };
-        let channel = Channel::Room(RoomId(view.id));
-        let channels = Channels::from([(channel, place.clone().into())]);
-        self.write([frames::ok(id, &Entered { room: view, channels })]);
-        Ok(self.release(channel, &place).await)
+        loop {
+            let Some((view, place)) = self.arrive(room).await.inspect_err(|_| {
+                // Seated all the same: the word of the move was taken with what waited, and nobody else would look again.
+                self.look_again(None);
+            })?
+            else {
+                return Err(ErrorCode::NotAMember.into());
+            };
+            let room = RoomId(view.id);
+            let channel = Channel::Room(room);
+            let channels = Channels::from([(channel, place.clone().into())]);
+            if self.show_room(room, frames::ok(id, &Entered { room: view, channels })) {
+                return Ok(self.release(channel, &place).await);
+            }
+        }
     }
 
     /// The picture of the room that was just entered, its gate closed.

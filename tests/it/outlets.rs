@@ -259,6 +259,22 @@ fn a_move_asks_the_connection_once_to_look_where_it_belongs() {
 }
 
 #[test]
+fn no_picture_is_shown_behind_the_word_of_a_move() {
+    let registry = registry(100);
+    let sumi = add(&registry, SUMI);
+    let room = RoomId(42);
+    assert!(registry.show(&sumi, room, "picture".into()));
+    assert!(sumi.shown().has(room));
+    // He moves while it is read once more.
+    sumi.deliver(&routed(OTHER, 1, Routing { follow: true, seat: None, ..Routing::default() }));
+    assert!(!registry.show(&sumi, room, "picture".into()));
+    assert_eq!(sumi.shown().seat(), None);
+    assert!(sumi.takes_follow(), "nobody looks where he went");
+    assert!(registry.show(&sumi, room, "picture".into()), "what is read after the word is shown");
+    assert_eq!(frames(&sumi), ["picture", "1", "picture"]);
+}
+
+#[test]
 fn a_move_that_a_closed_gate_drops_is_not_forgotten() {
     let registry = registry(2);
     let sumi = add(&registry, SUMI);
