@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{self, Clock},
-    db::{Db, Tx},
+    db::{self, Db, Tx},
     error::{Error, Result},
     realtime::{Channel, Event, Hub, broker::Message},
 };
@@ -104,7 +104,7 @@ pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channels: &[Cha
         return Ok(());
     }
     let rows = outbox::Entity::find()
-        .filter(outbox::Column::Channel.is_in(channels.iter().map(Channel::to_string)))
+        .filter(db::among(connection, outbox::Column::Channel, channels.iter().map(Channel::to_string)))
         .order_by_asc(outbox::Column::Id)
         .all(connection)
         .await?;
@@ -149,10 +149,10 @@ async fn say_all(db: &Db, hub: &Hub, rows: Vec<outbox::Model>) -> Result<()> {
 
 /// Says everything that is unsaid in `channels`, whoever has committed it: none of a channel's events may be left out.
 async fn drain_some(db: &Db, hub: &Hub, channels: &BTreeSet<String>) -> Result<()> {
-    let channels: Vec<_> = channels.iter().map(String::as_str).collect();
+    let channels: Vec<_> = channels.iter().collect();
     for channels in channels.chunks(BATCH as usize) {
         let rows = outbox::Entity::find()
-            .filter(outbox::Column::Channel.is_in(channels.iter().copied()))
+            .filter(db::among(&**db, outbox::Column::Channel, channels.iter().map(ToString::to_string)))
             .order_by_asc(outbox::Column::Id)
             .all(&**db)
             .await?;
@@ -179,7 +179,7 @@ async fn left_unsaid(db: &Db, since: Millis) -> Result<Vec<String>> {
 /// Forgets rows that are said.
 pub async fn remove(db: &Db, ids: Vec<OutboxId>) -> Result<()> {
     let tx = db.begin().await?;
-    outbox::Entity::delete_many().filter(outbox::Column::Id.is_in(ids)).exec(&*tx).await?;
+    outbox::Entity::delete_many().filter(db::among(&*tx, outbox::Column::Id, ids)).exec(&*tx).await?;
     tx.commit_quietly().await
 }
 

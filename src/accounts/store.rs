@@ -114,7 +114,7 @@ pub(super) async fn list(
         (Some(keyword), Order::Id | Order::Point(..)) => {
             let hits = named(connection, keyword).await?;
             let (ids, total) = grams::page(connection, hits, Direction::Asc, page).await?;
-            let rows = living.filter(account::Column::Id.is_in(ids)).order_by_asc(account::Column::Id);
+            let rows = living.filter(db::among(connection, account::Column::Id, ids)).order_by_asc(account::Column::Id);
             Ok((rows.all(connection).await?, total))
         }
         (None, order) => {

@@ -14,7 +14,7 @@ use sea_orm::{
 };
 
 use crate::{
-    db::{Db, Tx},
+    db::{self, Db, Tx},
     error::{ErrorCode, Result},
     realtime::broker::Which,
 };
@@ -104,12 +104,12 @@ pub async fn alive(
     now: Millis,
 ) -> Result<HashSet<SessionId>> {
     let sessions = session::Entity::find()
-        .filter(session::Column::Id.is_in(ids))
+        .filter(db::among(connection, session::Column::Id, ids))
         .filter(session::Column::ExpiresAt.gt(now))
         .all(connection)
         .await?;
     let owners = account::Entity::find()
-        .filter(account::Column::Id.is_in(sessions.iter().map(|session| session.account_id)))
+        .filter(db::among(connection, account::Column::Id, sessions.iter().map(|session| session.account_id)))
         .filter(account::Column::DeletedAt.is_null())
         .all(connection)
         .await?;

@@ -23,8 +23,8 @@ pub(super) enum Migrate {
 pub(super) async fn run(command: Migrate, config: &Config) -> anyhow::Result<()> {
     let db = Db::open(config).await?;
     match command {
-        Migrate::Up => Migrator::up(&*db, None).await?,
-        Migrate::Down { steps } => Migrator::down(&*db, Some(steps)).await?,
+        Migrate::Up => Migrator::up(db.pool(), None).await?,
+        Migrate::Down { steps } => Migrator::down(db.pool(), Some(steps)).await?,
         Migrate::Status => {}
     }
     for step in Migrator::get_migration_with_status(&*db).await? {

@@ -57,10 +57,11 @@ pub(super) async fn list_pairs(
     let mut pairs = Vec::new();
     // Each direction by its index.
     for (mine, theirs) in [(low, high), (high, low)] {
-        let query = friendship::Entity::find()
-            .select_only()
-            .columns([mine, theirs])
-            .filter(mine.is_in(accounts.iter().copied()));
+        let query = friendship::Entity::find().select_only().columns([mine, theirs]).filter(db::among(
+            connection,
+            mine,
+            accounts.iter().copied(),
+        ));
         pairs.extend(query.into_tuple::<(AccountId, AccountId)>().all(connection).await?);
     }
     Ok(pairs)

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     config::EmailDisplay,
-    db::{Db, Tx},
+    db::{self, Db, Tx},
     error::{ErrorCode, Result},
     realtime::protocol::events::PersonView,
     runs::State,
@@ -99,7 +99,7 @@ pub async fn list(
         return Ok(HashMap::new());
     }
     let rows = account::Entity::find()
-        .filter(account::Column::Id.is_in(ids))
+        .filter(db::among(connection, account::Column::Id, ids))
         .filter(account::Column::DeletedAt.is_null())
         .all(connection)
         .await?;
@@ -111,7 +111,7 @@ pub async fn list(
 pub async fn lock(tx: &Tx, ids: impl IntoIterator<Item = AccountId>) -> Result<HashMap<AccountId, account::Model>> {
     let ids: Vec<_> = ids.into_iter().collect();
     let rows = account::Entity::find()
-        .filter(account::Column::Id.is_in(ids))
+        .filter(db::among(&**tx, account::Column::Id, ids))
         .filter(account::Column::DeletedAt.is_null())
         .order_by_asc(account::Column::Id)
         .lock_exclusive()
@@ -144,7 +144,7 @@ pub async fn list_seen(connection: &impl ConnectionTrait, ids: Vec<AccountId>) -
     let seen = account::Entity::find()
         .select_only()
         .columns([account::Column::Id, account::Column::SeenAt])
-        .filter(account::Column::Id.is_in(ids))
+        .filter(db::among(connection, account::Column::Id, ids))
         .filter(account::Column::SeenAt.is_not_null())
         .into_tuple::<(AccountId, Millis)>()
         .all(connection)

@@ -59,7 +59,7 @@ pub(super) async fn list_rooms(
     };
     let hits = grams::ROOMS.hits(&keyword.to_lowercase());
     let (ids, total) = grams::page(connection, hits, Order::Desc, page).await?;
-    Ok((newest.filter(room::Column::Id.is_in(ids)).all(connection).await?, total))
+    Ok((newest.filter(db::among(connection, room::Column::Id, ids)).all(connection).await?, total))
 }
 
 pub(super) async fn insert_room(
@@ -133,7 +133,7 @@ pub(super) async fn list_seats(
     let seats = membership::Entity::find()
         .select_only()
         .columns([membership::Column::RoomId, membership::Column::AccountId])
-        .filter(membership::Column::RoomId.is_in(rooms.iter().copied()))
+        .filter(db::among(connection, membership::Column::RoomId, rooms.iter().copied()))
         .into_tuple::<(RoomId, AccountId)>()
         .all(connection)
         .await?;
@@ -149,8 +149,10 @@ pub(super) async fn list_seats_of(
     connection: &impl ConnectionTrait,
     accounts: Vec<AccountId>,
 ) -> Result<HashMap<AccountId, RoomId>, DbErr> {
-    let seats =
-        membership::Entity::find().filter(membership::Column::AccountId.is_in(accounts)).all(connection).await?;
+    let seats = membership::Entity::find()
+        .filter(db::among(connection, membership::Column::AccountId, accounts))
+        .all(connection)
+        .await?;
     Ok(seats.into_iter().map(|seat| (seat.account_id, seat.room_id)).collect())
 }
 

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, RunId, pause, run};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use crate::db;
+
 /// The open runs among those of `accounts`.
 pub(super) async fn list_open(
     connection: &impl ConnectionTrait,
     accounts: Vec<AccountId>,
 ) -> Result<Vec<run::Model>, DbErr> {
     run::Entity::find()
-        .filter(run::Column::AccountId.is_in(accounts))
+        .filter(db::among(connection, run::Column::AccountId, accounts))
         .filter(run::Column::EndedAt.is_null())
         .all(connection)
         .await
@@ -59,7 +61,7 @@ pub(super) async fn list_pauses(
         return Ok(by_run);
     }
     let pauses = pause::Entity::find()
-        .filter(pause::Column::RunId.is_in(runs))
+        .filter(db::among(connection, pause::Column::RunId, runs))
         .order_by_asc(pause::Column::FromAt)
         .all(connection)
         .await?;

@@ -19,7 +19,7 @@ use super::{
     totals::{Days, Scores, Sum, capped, scores_of},
 };
 use crate::{
-    db::{Db, Tx, is_postgres},
+    db::{self, Db, Tx, is_postgres},
     error::Result,
     tally::{self, Changes, Group, Window},
 };
@@ -144,7 +144,7 @@ impl Batch {
             .columns([segment::Column::AccountId, segment::Column::Day])
             .column_as(whole(signed.sum()), "work_ms")
             .column_as(whole(Expr::col(segment::Column::Points).sum()), "points")
-            .filter(segment::Column::AccountId.is_in(self.ids()))
+            .filter(db::among(&**tx, segment::Column::AccountId, self.ids()))
             .filter(segment::Column::Kind.eq(0_i16))
             .group_by(segment::Column::AccountId)
             .group_by(segment::Column::Day)
@@ -160,7 +160,10 @@ impl Batch {
     async fn differences(&self, tx: &Tx) -> Result<Vec<Difference>> {
         let (days, scores) = self.expected(tx).await?;
         let mut differences = Vec::new();
-        let rows = day_total::Entity::find().filter(day_total::Column::AccountId.is_in(self.ids())).all(&**tx).await?;
+        let rows = day_total::Entity::find()
+            .filter(db::among(&**tx, day_total::Column::AccountId, self.ids()))
+            .all(&**tx)
+            .await?;
         let found: Days = rows
             .into_iter()
             .map(|row| ((row.account_id, row.day), Sum { work_ms: row.work_ms, points: row.points.into() }))
@@ -172,7 +175,8 @@ impl Batch {
                 differences.push(Difference::Day { account, day, expected, found });
             }
         }
-        let rows = score::Entity::find().filter(score::Column::AccountId.is_in(self.ids())).all(&**tx).await?;
+        let rows =
+            score::Entity::find().filter(db::among(&**tx, score::Column::AccountId, self.ids())).all(&**tx).await?;
         for row in &rows {
             if self.0.get(&row.account_id) == Some(&row.listed) {
                 differences.push(Difference::Listed { account: row.account_id, window: (row.period, row.first_day) });
@@ -192,8 +196,11 @@ impl Batch {
 
     async fn rebuild(&self, tx: &Tx) -> Result<()> {
         let (days, scores) = self.expected(tx).await?;
-        day_total::Entity::delete_many().filter(day_total::Column::AccountId.is_in(self.ids())).exec(&**tx).await?;
-        score::Entity::delete_many().filter(score::Column::AccountId.is_in(self.ids())).exec(&**tx).await?;
+        day_total::Entity::delete_many()
+            .filter(db::among(&**tx, day_total::Column::AccountId, self.ids()))
+            .exec(&**tx)
+            .await?;
+        score::Entity::delete_many().filter(db::among(&**tx, score::Column::AccountId, self.ids())).exec(&**tx).await?;
         store::add_to_days(tx, &days).await?;
         // The tallies that this changes are counted again at the end.
         add_scores(tx, &scores).await

@@ -116,7 +116,7 @@ async fn snapshot(app: &App) -> Result<DatabaseTransaction> {
         options.isolation_level = Some(IsolationLevel::RepeatableRead);
         options.access_mode = Some(AccessMode::ReadOnly);
     }
-    Ok(app.db.begin_with_options(options).await?)
+    Ok(app.db.pool().begin_with_options(options).await?)
 }
 
 /// The board of everyone, seen in one snapshot.

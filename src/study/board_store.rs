@@ -9,6 +9,7 @@ use sea_orm::{
 
 use super::board::Scored;
 use crate::{
+    db,
     error::Result,
     http::page::Page,
     tally::{
@@ -205,7 +206,7 @@ pub(super) async fn list_of(
     ids: &[AccountId],
     filter: Option<Condition>,
 ) -> Result<Vec<Scored>, DbErr> {
-    let query = listed().filter(account::Column::Id.is_in(ids.iter().copied()));
+    let query = listed().filter(db::among(connection, account::Column::Id, ids.iter().copied()));
     let query = filter.into_iter().fold(query, QueryFilter::filter);
     with_points(query, window).into_tuple::<Scored>().all(connection).await
 }

@@ -13,7 +13,12 @@ use super::{
     ledger::Line,
     totals::{Days, Scores},
 };
-use crate::{db::Tx, error::Result, http::page::Page, tally::Window};
+use crate::{
+    db::{self, Tx},
+    error::Result,
+    http::page::Page,
+    tally::Window,
+};
 
 /// Rows of one statement: SQLite binds no more than 32 766 values, a segment has ten.
 const ROWS: usize = 1000;
@@ -175,7 +180,7 @@ async fn list_hidden(tx: &Tx, accounts: impl Iterator<Item = AccountId>) -> Resu
     let hidden = account::Entity::find()
         .select_only()
         .column(account::Column::Id)
-        .filter(account::Column::Id.is_in(accounts))
+        .filter(db::among(&**tx, account::Column::Id, accounts))
         .filter(account::Column::Hidden.eq(true))
         .into_tuple::<AccountId>()
         .all(&**tx)
@@ -203,7 +208,11 @@ pub(super) async fn list_scores(
         Condition::all().add(score::Column::Period.eq(*period)).add(score::Column::FirstDay.eq(*first_day))
     };
     let windows = windows.iter().map(window).fold(Condition::any(), Condition::add);
-    score::Entity::find().filter(score::Column::AccountId.is_in(ids)).filter(windows).all(connection).await
+    score::Entity::find()
+        .filter(db::among(connection, score::Column::AccountId, ids))
+        .filter(windows)
+        .all(connection)
+        .await
 }
 
 /// The run `id`, if it is `account`'s.

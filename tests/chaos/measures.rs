@@ -37,7 +37,7 @@ impl Run {
         self.live(Duration::from_secs(2)).await;
         let db = self.service.database().await;
         let seats = membership::Entity::find().all(&*db).await.unwrap();
-        db.close_by_ref().await.unwrap();
+        db.close().await;
         // Those with one device, whose place is known.
         let here = |who: &usize| {
             let person = &self.world.people[*who];

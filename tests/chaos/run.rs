@@ -85,7 +85,7 @@ impl Run {
         let db = service.database().await;
         let accounts = account::Entity::find().order_by_asc(account::Column::Id).all(&*db).await.unwrap();
         let rooms = room::Entity::find().order_by_asc(room::Column::Id).all(&*db).await.unwrap();
-        db.close_by_ref().await.unwrap();
+        db.close().await;
         let person = |(row, token): (&account::Model, &String)| Person {
             id: row.id.0,
             token: token.clone(),
@@ -222,7 +222,7 @@ impl Run {
             }
         }
         // One moment of it: the service goes on writing down what was studied.
-        let moment = db.begin_with_config(Some(IsolationLevel::RepeatableRead), None).await.unwrap();
+        let moment = db.pool().begin_with_config(Some(IsolationLevel::RepeatableRead), None).await.unwrap();
         let truth = Truth::read(&moment).await;
         for (who, known) in &known {
             truth.check(&self.world.people[*who], known);
@@ -235,7 +235,7 @@ impl Run {
         let runs = self.runs.iter().map(|(account, runs)| (*account, runs.as_slice()));
         let (written, _) = fold::check_ledger(&moment, runs, now(), false).await;
         moment.commit().await.unwrap();
-        db.close_by_ref().await.unwrap();
+        db.close().await;
         let findings = self.world.journal.check(|from, to| self.service.had_trouble(from, to));
         let absences = check_absences(&self.service, &self.world, self.began.1);
         self.say(format_args!(
@@ -275,7 +275,7 @@ impl Run {
         let db = self.service.database().await;
         let runs = self.runs.iter().map(|(account, runs)| (*account, runs.as_slice()));
         let (written, missing) = fold::check_ledger(&*db, runs, now(), true).await;
-        db.close_by_ref().await.unwrap();
+        db.close().await;
         assert_eq!(missing, 0);
         let (recovered, told_anew) = self.resumes;
         println!("{} faults: {:?}", self.struck.values().sum::<u32>(), self.struck);

@@ -92,7 +92,7 @@ async fn close_4002_the_server_is_broken() {
     let sumi = app.person("수미").await;
     let mut before = greeted(sumi.connect().await).await;
     // The session is known, the rows can't be reached.
-    (*app.app.db).clone().close().await.unwrap();
+    app.app.db.close().await;
     let jwt = format!("JWT {}", sumi.token);
     let mut socket = app.open("/ws", &[("authorization", &jwt)]).await.unwrap();
     said(&socket.expect_close().await, CloseReason::ServerError);

@@ -35,7 +35,7 @@ async fn a_draining_server_is_alive_and_not_ready() {
 #[tokio::test]
 async fn a_server_without_its_database_is_alive_and_not_ready() {
     let app = TestApp::start().await;
-    app.app.db.close_by_ref().await.unwrap();
+    app.app.db.close().await;
     app.get("/readyz").await.refused(503, "unavailable");
     app.get("/livez").await.ok();
 }

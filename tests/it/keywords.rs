@@ -126,8 +126,8 @@ async fn names_that_were_there_before_are_found_as_well() {
     let steps = migration::Migrator::migrations();
     let grams_at = steps.iter().position(|step| step.name().ends_with("_grams")).unwrap();
     let back = u32::try_from(steps.len() - grams_at).unwrap();
-    migration::Migrator::down(&*app.app.db, Some(back)).await.unwrap();
-    migration::Migrator::up(&*app.app.db, None).await.unwrap();
+    migration::Migrator::down(app.app.db.pool(), Some(back)).await.unwrap();
+    migration::Migrator::up(app.app.db.pool(), None).await.unwrap();
     assert_eq!([grams("account_gram").await, grams("room_gram").await], written);
     assert!(written.iter().all(|grams| grams.len() > 20));
     assert_eq!(solgik::study::audit::verify(&app.app.db).await.unwrap(), []);

@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
 use solgik::admin;
@@ -101,7 +102,7 @@ async fn figures_follow_what_happens() {
     let requests = "solgik_http_requests_total{method=\"POST\",route=\"/rest-auth/logout\",status=\"200\"}";
     assert_eq!(value(&after, requests), 1.0, "{after}");
     assert_eq!(value(&after, "solgik_database_up"), 1.0);
-    app.app.db.close_by_ref().await.unwrap();
+    app.app.db.close().await;
     assert_eq!(value(&figures(&app).await, "solgik_database_up"), 0.0);
 }
 
@@ -121,6 +122,24 @@ async fn threat_27_figures_are_not_at_the_public_door_and_name_nobody() {
     assert!(figures.contains("route=\"/accounts/{id}\""), "{figures}");
     for secret in [key, &sumi.email, "수미", &sumi.token, &format!("/accounts/{}", sumi.id), "user="] {
         assert!(!figures.contains(secret), "{secret} in {figures}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn reads_that_fail_and_reads_that_nobody_waits_for_spoil_none_after_them() {
+    let app = TestApp::with(&[("database.max_connections", "2")]).await;
+    let db = &app.app.db;
+    let ask = |what: String| db.query_all_raw(Statement::from_string(db.get_database_backend(), what));
+    for number in 0..200 {
+        let abandoned = ask(format!("SELECT {} AS number", -1)).now_or_never();
+        assert!(abandoned.is_none_or(|rows| rows.is_ok()));
+        ask("SELECT nothing FROM nowhere".to_owned()).await.unwrap_err();
+        let rows = ask(format!("SELECT {number} AS number")).await.unwrap();
+        let numbers: Vec<i32> = rows.iter().map(|row| row.try_get("", "number").unwrap()).collect();
+        assert_eq!(numbers, [number]);
+        // Whoever wants a transaction finds a place beside them.
+        db.begin().await.unwrap().commit_quietly().await.unwrap();
     }
     app.stop().await;
 }

@@ -391,7 +391,7 @@ async fn threat_25_without_its_database_the_service_refuses_and_phases_ring() {
     socket.expect("timer.started").await;
     app.app.clock.advance(Duration::from_secs(60));
     assert_eq!(socket.expect("timer.phase").await["d"]["phase"], "break");
-    app.app.db.close_by_ref().await.unwrap();
+    app.app.db.close().await;
     for (path, body) in
         [("/rooms/", json!({"name": "방"})), ("/rest-auth/login/", json!({"email": "a@b.example", "password": "x"}))]
     {

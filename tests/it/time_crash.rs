@@ -77,7 +77,7 @@ async fn killed_timers_lose_nothing_and_double_nothing() {
             Known { token, account: row.id.0, runs, asked: None }
         })
         .collect();
-    db.close_by_ref().await.unwrap();
+    db.close().await;
 
     for round in 0..ROUNDS {
         let server = Server::start(data.path(), database.as_ref()).await;
@@ -106,7 +106,7 @@ async fn killed_timers_lose_nothing_and_double_nothing() {
             .sum();
         println!("round {round}: killed after {enough} answers, {carried_out} of {unanswered} unanswered carried out");
         check_ledger(&db, &known, false).await;
-        db.close_by_ref().await.unwrap();
+        db.close().await;
     }
 
     let server = Server::start(data.path(), database.as_ref()).await;
@@ -123,7 +123,7 @@ async fn killed_timers_lose_nothing_and_double_nothing() {
     assert!(server.end(End::Terminated).await.success());
     let db = open(data.path(), database.as_ref()).await;
     check_ledger(&db, &known, true).await;
-    db.close_by_ref().await.unwrap();
+    db.close().await;
 }
 
 /// Lets those who aren't busy have timers whose phases end in the seconds to come.

@@ -133,7 +133,7 @@ impl TestApp {
         self.check();
         assert!(self.app.hub.registry().is_empty(), "the server ended and somebody is connected");
         // A database that nobody uses is dropped at once.
-        self.app.db.close_by_ref().await.unwrap();
+        self.app.db.close().await;
     }
 
     /// What must hold at every moment.

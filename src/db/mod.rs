@@ -4,6 +4,8 @@
 //! first statement, so nobody fails half-way because somebody else wrote. Migrations are applied on connecting.
 //! Queries live in the features' `store.rs`.
 
+mod readers;
+
 use std::{
     collections::BTreeSet,
     mem,
@@ -17,11 +19,13 @@ use std::{
 use anyhow::Context;
 use migration::{Migrator, MigratorTrait, applied};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    RuntimeErr, SqlErr, SqliteTransactionMode, SqlxError, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    RuntimeErr, SqlErr, SqliteTransactionMode, SqlxError, TransactionOptions, TransactionTrait, Value,
+    sea_query::{Expr, postgres_array::NotU8},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use self::readers::Readers;
 use crate::{
     config::Config,
     error::{Error, ErrorCode, Result},
@@ -30,7 +34,7 @@ use crate::{
 /// A pool of connections, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
-    pool: DatabaseConnection,
+    readers: Readers,
     /// SQLite has one writer; queueing for it here is fair and never busy-waits.
     writer: Option<Arc<Semaphore>>,
     commits: watch::Sender<()>,
@@ -86,7 +90,7 @@ impl Db {
     /// Opens the configured database and brings its schema up to date.
     pub async fn connect(config: &Config) -> anyhow::Result<Self> {
         let db = Self::open(config).await?;
-        Migrator::up(&db.pool, None).await.context("applying migrations")?;
+        Migrator::up(db.readers.pool(), None).await.context("applying migrations")?;
         Ok(db)
     }
 
@@ -125,7 +129,8 @@ impl Db {
         let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
         // What one instance alone has not said, it knows; among several, only the rows know.
         let spoken = config.is_alone().then(|| Arc::new(Spoken::new()));
-        Ok(Self { pool, writer, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
+        let readers = Readers::new(pool, config.database.max_connections);
+        Ok(Self { readers, writer, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
     }
 
     /// Begins a transaction that writes. Dropping it undoes it.
@@ -138,7 +143,7 @@ impl Db {
             sqlite_transaction_mode: writer.is_some().then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let inner = self.pool.begin_with_options(options).await?;
+        let inner = self.readers.pool().begin_with_options(options).await?;
         let (notes, commits, spoken) = (Mutex::default(), self.commits.clone(), self.spoken.clone());
         Ok(Tx { inner, _writer: writer, notes, left: Arc::clone(&self.notes), commits, spoken })
     }
@@ -178,7 +183,7 @@ impl Db {
     /// Whether the database answers, and knows every step that this program knows. It may know more: while instances
     /// are replaced one after another, the old ones go on with the new schema.
     pub async fn check(&self) -> Result<()> {
-        let applied = applied::Entity::find().all(&self.pool).await?;
+        let applied = applied::Entity::find().all(&self.readers).await?;
         let knows = |name: &str| applied.iter().any(|step| step.version == name);
         match Migrator::migrations().iter().find(|step| !knows(step.name())) {
             None => Ok(()),
@@ -188,22 +193,24 @@ impl Db {
 
     /// Open connections of the pool, and those that nobody uses.
     pub fn connections(&self) -> (u32, usize) {
-        if is_postgres(&self.pool) {
-            let pool = self.pool.get_postgres_connection_pool();
+        let pool = self.readers.pool();
+        let (size, idle) = if is_postgres(pool) {
+            let pool = pool.get_postgres_connection_pool();
             (pool.size(), pool.num_idle())
         } else {
-            let pool = self.pool.get_sqlite_connection_pool();
+            let pool = pool.get_sqlite_connection_pool();
             (pool.size(), pool.num_idle())
-        }
+        };
+        (size, idle + self.readers.idle())
     }
 }
 
 /// Reads need no transaction: `&*db` is a connection.
 impl Deref for Db {
-    type Target = DatabaseConnection;
+    type Target = Readers;
 
-    fn deref(&self) -> &DatabaseConnection {
-        &self.pool
+    fn deref(&self) -> &Readers {
+        &self.readers
     }
 }
 
@@ -294,6 +301,16 @@ pub fn like_contains(keyword: &str) -> String {
     }
     pattern.push('%');
     pattern
+}
+
+/// Whether `column` is one of `values`. To PostgreSQL they are one array: however many they are, it is the same statement,
+/// which is prepared once and has one plan, and no plan looks at each value anew for each row.
+pub fn among<V: Into<Value> + NotU8>(
+    connection: &impl ConnectionTrait,
+    column: impl ColumnTrait,
+    values: impl IntoIterator<Item = V>,
+) -> Expr {
+    if is_postgres(connection) { column.eq_any(values) } else { column.is_in(values) }
 }
 
 /// Whether the connection is PostgreSQL, for the few statements that differ.
