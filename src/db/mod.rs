@@ -276,15 +276,18 @@ impl From<DbErr> for Error {
 }
 
 /// Whether the connection is at fault and not the statement: there was none, or it broke off while the statement was
-/// under way, or PostgreSQL says that it is about to.
+/// under way, or PostgreSQL says that it is about to; or another process holds SQLite's one writer place for longer than
+/// we wait.
 fn is_out_of_reach(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
         return matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_));
     };
     match &**error {
         SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
-        // Stopped by an operator, stopped by a crash, not started yet.
-        SqlxError::Database(error) => error.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code)),
+        // Stopped by an operator, stopped by a crash, not started yet; busy.
+        SqlxError::Database(error) => {
+            error.code().is_some_and(|code| ["57P01", "57P02", "57P03", "5"].contains(&&*code))
+        }
         _ => false,
     }
 }

@@ -357,7 +357,7 @@ async fn a_move_whose_word_goes_with_redis_is_shown() {
     for moves_on in [false, true] {
         redis.kill();
         // Whatever is said now is said before this instance listens again, into an epoch that it does not know.
-        server.pause(true);
+        app.pause(&server).await;
         let hana = hana.at(&app);
         hana.delete(&format!("/rooms/{room}/")).await.ok();
         if moves_on {
@@ -398,7 +398,7 @@ async fn who_leaves_where_they_were_not_shown_to_be_is_shown_nowhere() {
     elsewhere.enter(other).await;
     assert_eq!(socket.call("room.leave", json!({})).await.unwrap()["room"], other);
     // Both moves are said into an epoch that is not known there.
-    server.pause(true);
+    app.pause(&server).await;
     redis.start_again().await;
     until("the other instance is ready", async || ready(&app).await).await;
     app.say_all().await;
@@ -444,7 +444,7 @@ async fn who_leaves_a_killed_instance_for_another_is_never_missed() {
 async fn an_instance_that_was_given_up_says_again_who_is_there() {
     let settings = [("presence.grace_secs", "1"), ("broker.lease_secs", "1")];
     let Some((app, server, _sumi, hana, mut watch, mut socket)) = with_a_process(&settings).await else { return };
-    server.pause(true);
+    app.pause(&server).await;
     assert_eq!(watch.expect("presence.offline").await["d"]["user"], hana.id);
     server.pause(false);
     assert_eq!(watch.expect("presence.online").await["d"]["user"], hana.id);

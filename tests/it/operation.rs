@@ -16,7 +16,10 @@ use std::{
 use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
-use solgik::admin;
+use solgik::{
+    admin,
+    db::{self, Db},
+};
 use tokio::{
     net::TcpListener,
     task::{self, JoinSet},
@@ -123,6 +126,24 @@ async fn threat_27_figures_are_not_at_the_public_door_and_name_nobody() {
     for secret in [key, &sumi.email, "수미", &sumi.token, &format!("/accounts/{}", sumi.id), "user="] {
         assert!(!figures.contains(secret), "{secret} in {figures}");
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn while_another_process_writes_for_long_ours_is_busy_and_not_broken() {
+    let app = TestApp::start().await;
+    if db::is_postgres(&*app.app.db) {
+        // It has as many writers as come.
+        return app.stop().await;
+    }
+    let sumi = app.person("수미").await;
+    let other = Db::open(&app.app.config).await.unwrap();
+    let writes = other.begin().await.unwrap();
+    sumi.post("/rooms/", json!({"name": "새벽반"})).await.refused(503, "unavailable");
+    sumi.get("/rooms/").await.ok();
+    drop(writes);
+    sumi.post("/rooms/", json!({"name": "새벽반"})).await.ok();
+    other.close().await;
     app.stop().await;
 }
 

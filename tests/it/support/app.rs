@@ -115,6 +115,19 @@ impl TestApp {
         outbox::drain(&self.app.db, &self.app.hub).await.unwrap();
     }
 
+    /// Stops another instance without a word, at a moment at which it holds no lock that this one waits for.
+    #[allow(dead_code, reason = "for tests/it")]
+    pub async fn pause(&self, server: &Server) {
+        loop {
+            server.pause(true);
+            match self.app.db.begin().await {
+                Ok(_) => return,
+                // SQLite's one writer was stopped.
+                Err(_) => server.pause(false),
+            }
+        }
+    }
+
     fn next(&self) -> u32 {
         self.people.fetch_add(1, Ordering::Relaxed) + 1
     }
