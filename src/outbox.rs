@@ -32,28 +32,37 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Says `event` in `channel` once `tx` is committed. The row that the channel belongs to must be locked by `tx`.
 pub async fn say(tx: &Tx, channel: Channel, at: Millis, event: &Event) -> Result<()> {
-    let message = Message::new(event)?;
-    let body = serde_json::to_string(&message).map_err(anyhow::Error::from)?;
-    tx.note(channel.to_string());
-    insert(tx, Some(channel.to_string()), at, body).await
+    say_each(tx, at, [(channel, event)]).await
+}
+
+/// The same with several events, in their order.
+pub async fn say_each<'a>(tx: &Tx, at: Millis, events: impl IntoIterator<Item = (Channel, &'a Event)>) -> Result<()> {
+    let mut rows = Vec::new();
+    for (channel, event) in events {
+        let message = Message::new(event)?;
+        let body = serde_json::to_string(&message).map_err(anyhow::Error::from)?;
+        tx.note(channel.to_string());
+        rows.push(row(Some(channel.to_string()), at, body));
+    }
+    outbox::Entity::insert_many(rows).exec_without_returning(&**tx).await?;
+    Ok(())
 }
 
 /// Posts a letter, already spelled, once `tx` is committed.
 pub async fn post(tx: &Tx, at: Millis, letter: String) -> Result<()> {
-    insert(tx, None, at, letter).await
+    outbox::Entity::insert(row(None, at, letter)).exec_without_returning(&**tx).await?;
+    Ok(())
 }
 
-async fn insert(tx: &Tx, channel: Option<String>, at: Millis, body: String) -> Result<()> {
-    let row = outbox::ActiveModel {
+fn row(channel: Option<String>, at: Millis, body: String) -> outbox::ActiveModel {
+    outbox::ActiveModel {
         channel: Set(channel),
         body: Set(body),
         at: Set(at),
         due_at: Set(at),
         attempts: Set(0),
         ..Default::default()
-    };
-    outbox::Entity::insert(row).exec_without_returning(&**tx).await?;
-    Ok(())
+    }
 }
 
 /// Says what is still unsaid in `channels`, if anything may be.

@@ -13,7 +13,7 @@ use sea_orm::ConnectionTrait;
 pub use self::store::Direction;
 use self::{
     relation::{Action, Change, Relation},
-    store::{get_relation, list_friends, list_requests},
+    store::{get_relation, list_around, list_friends, list_requests},
 };
 use crate::{
     app::App,
@@ -98,8 +98,8 @@ async fn say_to_both(
     at: Millis,
     event_about: impl Fn(AccountId) -> Event,
 ) -> Result<()> {
-    outbox::say(tx, Channel::User(a), at, &event_about(b)).await?;
-    outbox::say(tx, Channel::User(b), at, &event_about(a)).await
+    let (to_a, to_b) = (event_about(b), event_about(a));
+    outbox::say_each(tx, at, [(Channel::User(a), &to_a), (Channel::User(b), &to_b)]).await
 }
 
 /// A friend as nobody is online; the hub fills in who is.
@@ -158,35 +158,25 @@ pub async fn remove_all_in(tx: &Tx, account: AccountId, at: Millis) -> Result<()
     Ok(())
 }
 
-/// The account's friends, as the socket shows them before presence is known.
-pub async fn friend_views(
+/// The account's friends, as the socket shows them before presence is known; requests that wait for its answer; and where
+/// all of them and the account itself stand.
+pub async fn around(
     connection: &impl ConnectionTrait,
     account: AccountId,
     now: Millis,
-) -> Result<Vec<FriendView>> {
-    let friends = ids(connection, account).await?;
-    let standings = runs::standings(connection, now, friends.iter().copied()).await?;
-    let accounts = people::list(connection, friends.iter().copied()).await?;
-    Ok(friends.iter().filter_map(|id| accounts.get(id)).map(|account| friend_view(account, &standings)).collect())
-}
-
-/// Requests that wait for the account's answer, as the socket shows them.
-pub async fn request_views(
-    connection: &impl ConnectionTrait,
-    account: AccountId,
-    now: Millis,
-) -> Result<Vec<RequestView>> {
-    let (requests, _) = list_requests(connection, account, Direction::Received, None).await?;
-    let standings = runs::standings(connection, now, requests.iter().map(|(id, _)| *id)).await?;
-    let accounts = people::list(connection, requests.iter().map(|(id, _)| *id)).await?;
-    let view = |(id, at): &(AccountId, Millis)| {
-        accounts.get(id).map(|account| RequestView {
-            user: id.0,
-            person: person(account, standings.state(*id)),
-            at: at.0,
-        })
+) -> Result<(Vec<FriendView>, Vec<RequestView>, Standings)> {
+    let found = list_around(connection, account).await?;
+    let others = || found.friends.iter().chain(&found.asking).map(|(id, _)| *id);
+    let standings = runs::standings(connection, now, others().chain([account])).await?;
+    let accounts = people::list(connection, others()).await?;
+    let friends = found.friends.iter().filter_map(|(id, _)| accounts.get(id));
+    let request = |(id, at): &(AccountId, Millis)| {
+        let person = person(accounts.get(id)?, standings.state(*id));
+        Some(RequestView { user: id.0, person, at: at.0 })
     };
-    Ok(requests.iter().filter_map(view).collect())
+    let friends = friends.map(|account| friend_view(account, &standings)).collect();
+    let requests = found.asking.iter().filter_map(request).collect();
+    Ok((friends, requests, standings))
 }
 
 /// Somebody in a list of friends or requests.

@@ -1,9 +1,13 @@
 //! Friendships and requests in the database.
 
+use std::cmp::Reverse;
+
 use entity::{AccountId, Millis, friend_request, friendship};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+    sea_query::{Expr, UnionType},
 };
 
 use super::relation::Relation;
@@ -18,20 +22,39 @@ fn pair(a: AccountId, b: AccountId) -> (AccountId, AccountId) {
     if a < b { (a, b) } else { (b, a) }
 }
 
+/// Who stands around an account, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    pub(super) friends: Vec<(AccountId, Millis)>,
+    pub(super) asking: Vec<(AccountId, Millis)>,
+}
+
+/// What a row of [`get_relation`] says.
+const FRIENDS: i32 = 0;
+const ASKING: i32 = 1;
+const ASKED: i32 = 2;
+
 /// What `other` is to `me`.
 pub(super) async fn get_relation(
     connection: &impl ConnectionTrait,
     me: AccountId,
     other: AccountId,
 ) -> Result<Relation, DbErr> {
-    if friendship::Entity::find_by_id(pair(me, other)).one(connection).await?.is_some() {
-        return Ok(Relation::Friends);
-    }
-    if friend_request::Entity::find_by_id((me, other)).one(connection).await?.is_some() {
-        return Ok(Relation::Asking);
-    }
-    let asked = friend_request::Entity::find_by_id((other, me)).one(connection).await?.is_some();
-    Ok(if asked { Relation::Asked } else { Relation::Strangers })
+    let mut relations =
+        friendship::Entity::find_by_id(pair(me, other)).select_only().expr(Expr::val(FRIENDS)).into_query();
+    let asks = |sender, receiver, relation: i32| {
+        let request = friend_request::Entity::find_by_id((sender, receiver));
+        request.select_only().expr(Expr::val(relation)).into_query()
+    };
+    relations.union(UnionType::All, asks(me, other, ASKING)).union(UnionType::All, asks(other, me, ASKED));
+    let rows = connection.query_all(&relations).await?;
+    let found = rows.iter().map(|row| row.try_get_by_index::<i32>(0)).collect::<Result<Vec<_>, _>>()?;
+    Ok(match found.into_iter().min() {
+        Some(FRIENDS) => Relation::Friends,
+        Some(ASKING) => Relation::Asking,
+        Some(_) => Relation::Asked,
+        None => Relation::Strangers,
+    })
 }
 
 /// Everyone who is a friend, and since when.
@@ -46,6 +69,32 @@ pub(super) async fn list_friends(
         .await?;
     let other = |row: &friendship::Model| if row.low_id == account { row.high_id } else { row.low_id };
     Ok(rows.iter().map(|row| (other(row), row.created_at)).collect())
+}
+
+/// Friends, the oldest friendship first, and those who wait for an answer, the newest first; each with the beginning.
+pub(super) async fn list_around(connection: &impl ConnectionTrait, account: AccountId) -> Result<Around, DbErr> {
+    let (low, high) = (friendship::Column::LowId, friendship::Column::HighId);
+    let friends = |mine: friendship::Column, theirs: friendship::Column| {
+        let rows = friendship::Entity::find().select_only().columns([theirs, friendship::Column::CreatedAt]);
+        rows.expr(Expr::val(false)).filter(mine.eq(account)).into_query()
+    };
+    let asking = friend_request::Entity::find()
+        .select_only()
+        .columns([friend_request::Column::SenderId, friend_request::Column::CreatedAt])
+        .expr(Expr::val(true))
+        .filter(friend_request::Column::ReceiverId.eq(account))
+        .into_query();
+    // Each direction by its index.
+    let all = friends(low, high).union(UnionType::All, friends(high, low)).union(UnionType::All, asking).take();
+    let mut around = Around::default();
+    for row in connection.query_all(&all).await? {
+        let (other, since) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let list = if row.try_get_by_index(2)? { &mut around.asking } else { &mut around.friends };
+        list.push((other, since));
+    }
+    around.friends.sort_unstable_by_key(|(id, since)| (*since, *id));
+    around.asking.sort_unstable_by_key(|(id, since)| Reverse((*since, *id)));
+    Ok(around)
 }
 
 /// Each of `accounts` with everyone who is a friend.

@@ -60,7 +60,7 @@ pub async fn create(app: &App, maker: AccountId, new: NewRoom) -> Result<RoomId>
 /// Seats `who` in a room. Whoever sits there already stays; a room's password is asked of everybody else.
 pub async fn enter(app: &App, who: AccountId, room: RoomId, password: Option<String>, peer: IpAddr) -> Result<()> {
     let open = store::get_room(&*app.db, room).await?;
-    let asked = current(&*app.db, who).await? != Some(room);
+    let asked = open.password_hash.is_some() && current(&*app.db, who).await? != Some(room);
     if asked {
         check_password(app, who, &open, password, peer).await?;
     }
@@ -110,9 +110,8 @@ async fn seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> R
     store::insert_membership(tx, account.id, room, now).await?;
     let standings = runs::standings(&**tx, now, [account.id]).await?;
     let member = member_view(account, None, &standings);
-    outbox::say(tx, Channel::Room(room), now, &Event::RoomEntered { member }).await?;
-    let moved = Event::RoomMoved { room: Some(room.0) };
-    outbox::say(tx, Channel::User(account.id), now, &moved).await
+    let (entered, moved) = (Event::RoomEntered { member }, Event::RoomMoved { room: Some(room.0) });
+    outbox::say_each(tx, now, [(Channel::Room(room), &entered), (Channel::User(account.id), &moved)]).await
 }
 
 /// Frees the seat of `who`: in `room`, or wherever it is. Answers which room that was.
@@ -148,9 +147,8 @@ pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -
     let room = seat.room_id;
     let locked = store::lock_room(tx, room).await?;
     store::delete_membership(tx, who).await?;
-    let exited = Event::RoomExited { user: who.0, at: at.0, reason };
-    outbox::say(tx, Channel::Room(room), at, &exited).await?;
-    outbox::say(tx, Channel::User(who), at, &Event::RoomMoved { room: None }).await?;
+    let (exited, moved) = (Event::RoomExited { user: who.0, at: at.0, reason }, Event::RoomMoved { room: None });
+    outbox::say_each(tx, at, [(Channel::Room(room), &exited), (Channel::User(who), &moved)]).await?;
     if store::count_members(&**tx, room).await? == 0 {
         store::update_closed(tx, &locked, at).await?;
         outbox::say(tx, Channel::Room(room), at, &Event::RoomClosed { room: room.0 }).await?;
@@ -189,6 +187,13 @@ pub async fn say(tx: &Tx, account: AccountId, at: Millis, event: &Event) -> Resu
 /// Where the account sits.
 pub async fn current(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<RoomId>> {
     Ok(store::find_membership(connection, account).await?.map(|seat| seat.room_id))
+}
+
+/// The living account, and where it sits.
+pub async fn seated(connection: &impl ConnectionTrait, account: AccountId) -> Result<(account::Model, Option<RoomId>)> {
+    let found = store::find_seated(connection, account).await?;
+    let (account, seat) = found.ok_or(ErrorCode::AccountNotFound)?;
+    Ok((account, seat.map(|seat| seat.room_id)))
 }
 
 /// Where each of `accounts` sits that sits anywhere.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, RoomId, account, membership, room};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, RelationDef, Select,
     sea_query::{Expr, Order},
 };
 
@@ -15,7 +15,6 @@ use crate::{
     error::{ErrorCode, Result},
     grams,
     http::page::Page,
-    people,
     tally::{self, Changes, Group, buckets::first_id},
 };
 
@@ -110,19 +109,38 @@ pub(super) async fn find_membership(
     membership::Entity::find_by_id(account).one(connection).await
 }
 
+/// The living account and where it sits.
+pub(super) async fn find_seated(
+    connection: &impl ConnectionTrait,
+    account: AccountId,
+) -> Result<Option<(account::Model, Option<membership::Model>)>, DbErr> {
+    account::Entity::find_by_id(account)
+        .filter(account::Column::DeletedAt.is_null())
+        .select_also(membership::Entity)
+        .join(JoinType::LeftJoin, belongs_to_account().rev())
+        .one(connection)
+        .await
+}
+
 /// The seats of a room with who sits there, in the order of entering.
 pub(super) async fn list_members(
     connection: &impl ConnectionTrait,
     room: RoomId,
 ) -> Result<Vec<(membership::Model, account::Model)>> {
     let seats = membership::Entity::find()
+        .select_also(account::Entity)
+        .join(JoinType::InnerJoin, belongs_to_account())
         .filter(membership::Column::RoomId.eq(room))
+        .filter(account::Column::DeletedAt.is_null())
         .order_by_asc(membership::Column::EnteredAt)
         .order_by_asc(membership::Column::AccountId)
         .all(connection)
         .await?;
-    let mut accounts = people::list(connection, seats.iter().map(|seat| seat.account_id)).await?;
-    Ok(seats.into_iter().filter_map(|seat| accounts.remove(&seat.account_id).map(|account| (seat, account))).collect())
+    Ok(seats.into_iter().filter_map(|(seat, account)| Some((seat, account?))).collect())
+}
+
+fn belongs_to_account() -> RelationDef {
+    membership::Entity::belongs_to(account::Entity).from(membership::Column::AccountId).to(account::Column::Id).into()
 }
 
 /// Who sits in each of `rooms`.

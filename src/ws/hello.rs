@@ -67,7 +67,6 @@ impl Connection {
         // Before anybody is online: afterwards nobody could tell that a timer was left alone until now.
         timer::sighted(&app, self.caller.account).await?;
         presence::connected(&app, &self.outlet).await?;
-        let account = people::get(&*app.db, self.caller.account).await?;
         let (user, room, channels, missed) = loop {
             let (mut channels, mut missed) = (Channels::new(), Vec::new());
             let (user, place) = picture::user(&app, self.caller.account).await?;
@@ -89,7 +88,7 @@ impl Connection {
             heartbeat_ms: app.config.socket.heartbeat.as_millis(),
             token_expires_at: self.caller.expires_at.0,
             max_frame: app.config.socket.max_frame,
-            user: people::public(&account, people::Closeness::Close, user.state),
+            user: people::public(&user.account, people::Closeness::Close, user.state),
             run: user.run,
             friends: user.friends,
             requests: user.requests,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use entity::{AccountId, Millis, RoomId};
+use entity::{AccountId, Millis, RoomId, account};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,7 +23,7 @@ use crate::{
         protocol::events::{FriendView, RequestView, RoomView, RunView},
     },
     rooms,
-    runs::{self, State},
+    runs::State,
 };
 
 /// Looks without a lock before one is taken.
@@ -37,6 +37,9 @@ pub(super) struct UserView {
     /// One's own timer.
     #[schema(required)]
     pub(super) run: Option<RunView>,
+    /// Who it is; only `hello` says that.
+    #[serde(skip)]
+    pub(super) account: account::Model,
     /// What one does; `run` says it to the client.
     #[serde(skip)]
     pub(super) state: State,
@@ -120,14 +123,10 @@ pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> 
 }
 
 async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis) -> Result<UserView> {
-    let standings = runs::standings(connection, now, [id]).await?;
-    Ok(UserView {
-        friends: friends::friend_views(connection, id, now).await?,
-        requests: friends::request_views(connection, id, now).await?,
-        run: standings.view(id),
-        seat: rooms::current(connection, id).await?,
-        state: standings.state(id),
-    })
+    let (account, seat) = rooms::seated(connection, id).await?;
+    let (friends, requests, standings) = friends::around(connection, id, now).await?;
+    let (run, state) = (standings.view(id), standings.state(id));
+    Ok(UserView { friends, requests, run, account, state, seat })
 }
 
 /// The state of a channel that stood still while it was read, and where it stood; nothing if it never did.
