@@ -106,11 +106,8 @@ pub(super) async fn list_pairs(
     let mut pairs = Vec::new();
     // Each direction by its index.
     for (mine, theirs) in [(low, high), (high, low)] {
-        let query = friendship::Entity::find().select_only().columns([mine, theirs]).filter(db::among(
-            connection,
-            mine,
-            accounts.iter().copied(),
-        ));
+        let of_them = db::among(connection, mine, accounts.iter().copied());
+        let query = friendship::Entity::find().select_only().columns([mine, theirs]).filter(of_them);
         pairs.extend(query.into_tuple::<(AccountId, AccountId)>().all(connection).await?);
     }
     Ok(pairs)

@@ -247,7 +247,7 @@ impl Registry {
     }
 
     /// The same with a frame that shows `room`: see [`Outlet::show_room`].
-    pub fn show(&self, outlet: &Arc<Outlet>, room: RoomId, picture: Frame) -> bool {
+    pub fn show_room(&self, outlet: &Arc<Outlet>, room: RoomId, picture: Frame) -> bool {
         let shown = outlet.show_room(room, picture);
         if shown == Some(true) {
             self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));

@@ -181,7 +181,7 @@ impl Connection {
     pub(super) fn show_room(&mut self, room: RoomId, picture: Frame) -> bool {
         // What was said before is said in any case.
         self.write([]);
-        self.app.hub.registry().show(&self.outlet, room, picture)
+        self.app.hub.registry().show_room(&self.outlet, room, picture)
     }
 
     /// Shows the empty picture of the room in which the client takes itself to sit, if the user's `seat` is another one.

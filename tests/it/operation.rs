@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
 use solgik::{
@@ -153,13 +153,15 @@ async fn reads_that_fail_and_reads_that_nobody_waits_for_spoil_none_after_them()
     let db = &app.app.db;
     let ask = |what: String| db.query_all_raw(Statement::from_string(db.get_database_backend(), what));
     for number in 0..200 {
-        let abandoned = ask(format!("SELECT {} AS number", -1)).now_or_never();
+        let abandoned = ask("SELECT -1 AS number".to_owned()).now_or_never();
         assert!(abandoned.is_none_or(|rows| rows.is_ok()));
         ask("SELECT nothing FROM nowhere".to_owned()).await.unwrap_err();
         let rows = ask(format!("SELECT {number} AS number")).await.unwrap();
         let numbers: Vec<i32> = rows.iter().map(|row| row.try_get("", "number").unwrap()).collect();
         assert_eq!(numbers, [number]);
-        // Whoever wants a transaction finds a place beside them.
+        // As many at once as there are connections: whoever wants a transaction finds one that is not kept.
+        let (one, two) = join(ask("SELECT 1".to_owned()), ask("SELECT 2".to_owned())).await;
+        assert_eq!((one.unwrap().len(), two.unwrap().len()), (1, 1));
         db.begin().await.unwrap().commit_quietly().await.unwrap();
     }
     app.stop().await;

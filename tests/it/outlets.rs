@@ -263,14 +263,14 @@ fn no_picture_is_shown_behind_the_word_of_a_move() {
     let registry = registry(100);
     let sumi = add(&registry, SUMI);
     let room = RoomId(42);
-    assert!(registry.show(&sumi, room, "picture".into()));
+    assert!(registry.show_room(&sumi, room, "picture".into()));
     assert!(sumi.shown().has(room));
     // He moves while it is read once more.
     sumi.deliver(&routed(OTHER, 1, Routing { follow: true, seat: None, ..Routing::default() }));
-    assert!(!registry.show(&sumi, room, "picture".into()));
+    assert!(!registry.show_room(&sumi, room, "picture".into()));
     assert_eq!(sumi.shown().seat(), None);
     assert!(sumi.takes_follow(), "nobody looks where he went");
-    assert!(registry.show(&sumi, room, "picture".into()), "what is read after the word is shown");
+    assert!(registry.show_room(&sumi, room, "picture".into()), "what is read after the word is shown");
     assert_eq!(frames(&sumi), ["picture", "1", "picture"]);
 }
 
