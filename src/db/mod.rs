@@ -31,6 +31,10 @@ use crate::{
     error::{Error, ErrorCode, Result},
 };
 
+/// Connections to SQLite: one writes at a time, and the others read the same pages from the system's cache. More would
+/// only take memory, each with a thread, pages and statements of its own.
+const FILE_CONNECTIONS: u32 = 4;
+
 /// A pool of connections, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -102,9 +106,11 @@ impl Db {
             std::fs::create_dir_all(&config.data_dir)
                 .with_context(|| format!("creating {}", config.data_dir.display()))?;
         }
+        let most = config.database.max_connections;
+        let connections = if sqlite { most.min(FILE_CONNECTIONS) } else { most };
         let mut options = ConnectOptions::new(url.expose());
         options
-            .max_connections(config.database.max_connections)
+            .max_connections(connections)
             .acquire_timeout(config.database.acquire)
             .sqlx_logging(false)
             .test_before_acquire(false)
@@ -129,7 +135,7 @@ impl Db {
         let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
         // What one instance alone has not said, it knows; among several, only the rows know.
         let spoken = config.is_alone().then(|| Arc::new(Spoken::new()));
-        let readers = Readers::new(pool, config.database.max_connections);
+        let readers = Readers::new(pool, connections);
         Ok(Self { readers, writer, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
     }
 
@@ -323,7 +329,18 @@ pub fn is_postgres(connection: &impl ConnectionTrait) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::Statement;
+
     use super::*;
+
+    #[tokio::test]
+    async fn sqlite_plans_a_statement_once_and_not_for_each_value() {
+        // Every look-up of one row binds a limit.
+        let memory = Database::connect("sqlite::memory:").await.unwrap();
+        let used = "SELECT sqlite_compileoption_used('ENABLE_QPSG')";
+        let row = memory.query_one_raw(Statement::from_string(DbBackend::Sqlite, used)).await.unwrap();
+        assert!(row.unwrap().try_get_by_index::<bool>(0).unwrap());
+    }
 
     #[test]
     fn wildcards_in_a_keyword_are_literal() {
