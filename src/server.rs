@@ -165,6 +165,10 @@ pub async fn run(app: App, listener: TcpListener, stop: CancellationToken) -> an
 async fn sweep(app: App, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
         let now = app.clock.now();
+        // What nobody asks for any more is let go of only by whoever asks for something else.
+        app.pictures.run_pending_tasks();
+        app.lobby.run_pending_tasks();
+        app.auth.sweep();
         if let Err(error) = app.hub.sweep().await {
             tracing::warn!(%error, "sweeping the broker");
         }

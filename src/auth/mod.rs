@@ -77,6 +77,11 @@ impl Auth {
         self.0.sessions.end(account, which);
     }
 
+    /// Lets go of what is known of sessions that nobody asks for any more.
+    pub fn sweep(&self) {
+        self.0.sessions.sweep();
+    }
+
     /// The pool in which passwords are hashed.
     pub fn passwords(&self) -> &Passwords {
         &self.0.passwords

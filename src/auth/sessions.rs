@@ -55,6 +55,10 @@ impl Cache {
         }
     }
 
+    pub(super) fn sweep(&self) {
+        self.0.run_pending_tasks();
+    }
+
     pub(super) fn end(&self, account: AccountId, which: Which) {
         match which {
             Which::One(session) => self.0.insert(session, Known::Ended),
