@@ -52,7 +52,7 @@ pub async fn create(app: &App, maker: AccountId, new: NewRoom) -> Result<RoomId>
     }
     let now = app.clock.now();
     let room = store::insert_room(&tx, new.name, new.description, password_hash, now).await?;
-    seat(&tx, &account, room.id, now).await?;
+    take_seat(&tx, &account, room.id, now).await?;
     tx.commit().await?;
     Ok(room.id)
 }
@@ -75,7 +75,7 @@ pub async fn enter(app: &App, who: AccountId, room: RoomId, password: Option<Str
         if !asked && open.password_hash.is_some() {
             return Err(ErrorCode::WrongPassword.into());
         }
-        seat(&tx, &account, room, app.clock.now()).await?;
+        take_seat(&tx, &account, room, app.clock.now()).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -106,7 +106,7 @@ async fn check_password(
     Ok(())
 }
 
-async fn seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
+async fn take_seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
     store::insert_membership(tx, account.id, room, now).await?;
     let standings = runs::standings(&**tx, now, [account.id]).await?;
     let member = member_view(account, None, &standings);
@@ -189,11 +189,13 @@ pub async fn current(connection: &impl ConnectionTrait, account: AccountId) -> R
     Ok(store::find_membership(connection, account).await?.map(|seat| seat.room_id))
 }
 
-/// The living account, and where it sits.
-pub async fn seated(connection: &impl ConnectionTrait, account: AccountId) -> Result<(account::Model, Option<RoomId>)> {
-    let found = store::find_seated(connection, account).await?;
-    let (account, seat) = found.ok_or(ErrorCode::AccountNotFound)?;
-    Ok((account, seat.map(|seat| seat.room_id)))
+/// A seat as others count it: the room, and how many sit there.
+pub type Seat = (RoomId, u64);
+
+/// The living account and its seat.
+pub async fn seated(connection: &impl ConnectionTrait, account: AccountId) -> Result<(account::Model, Option<Seat>)> {
+    let found = store::find_seated(connection, account).await?.ok_or(ErrorCode::AccountNotFound)?;
+    Ok((found.account, found.room.map(|room| (room, u64::try_from(found.size).unwrap_or(0)))))
 }
 
 /// Where each of `accounts` sits that sits anywhere.
@@ -209,8 +211,8 @@ pub async fn seats(connection: &impl ConnectionTrait, room: RoomId) -> Result<Ve
     Ok(store::list_seats(connection, &[room]).await?.remove(&room).unwrap_or_default())
 }
 
-/// Where the account sits, and how many sit there.
-pub async fn seat_and_size(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<(RoomId, u64)>> {
+/// The account's seat.
+pub async fn seat(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<Seat>> {
     let found = store::find_seat_and_size(connection, account).await?;
     Ok(found.map(|(room, size)| (room, u64::try_from(size).unwrap_or(0))))
 }

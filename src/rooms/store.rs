@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, RoomId, account, membership, room};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, RelationDef, Select,
-    sea_query::{Expr, Order},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, RelationDef, Select,
+    sea_query::{Expr, Order, Query},
 };
 
 use crate::{
@@ -109,15 +109,33 @@ pub(super) async fn find_membership(
     membership::Entity::find_by_id(account).one(connection).await
 }
 
+/// An account and where it sits.
+#[derive(FromQueryResult)]
+pub(super) struct Seated {
+    #[sea_orm(nested)]
+    pub(super) account: account::Model,
+    pub(super) room: Option<RoomId>,
+    /// How many sit there.
+    pub(super) size: i64,
+}
+
 /// The living account and where it sits.
 pub(super) async fn find_seated(
     connection: &impl ConnectionTrait,
     account: AccountId,
-) -> Result<Option<(account::Model, Option<membership::Model>)>, DbErr> {
+) -> Result<Option<Seated>, DbErr> {
+    let there = Expr::col(("there", membership::Column::RoomId));
+    let size = Query::select()
+        .expr(Expr::col(("there", membership::Column::AccountId)).count())
+        .from_as(membership::Entity, "there")
+        .and_where(there.equals((membership::Entity, membership::Column::RoomId)))
+        .take();
     account::Entity::find_by_id(account)
         .filter(account::Column::DeletedAt.is_null())
-        .select_also(membership::Entity)
         .join(JoinType::LeftJoin, belongs_to_account().rev())
+        .column_as(membership::Column::RoomId, "room")
+        .expr_as(size, "size")
+        .into_model()
         .one(connection)
         .await
 }

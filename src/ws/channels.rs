@@ -152,7 +152,7 @@ impl Connection {
         let room = match channel {
             Channel::User(account) => {
                 let (state, place) = picture::user(&self.app, account).await?;
-                self.take_back(state.seat).await?;
+                self.take_back(state.seat.map(|(room, _)| room)).await?;
                 self.write([self.snapshot(channel, place.clone(), state)]);
                 return Ok(Some(place));
             }

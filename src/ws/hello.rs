@@ -66,20 +66,20 @@ impl Connection {
         app.hub.subscribe(&self.outlet, own).await?;
         // Before anybody is online: afterwards nobody could tell that a timer was left alone until now.
         timer::sighted(&app, self.caller.account).await?;
-        presence::connected(&app, &self.outlet).await?;
-        let (user, room, channels, missed) = loop {
+        let (mut user, mut place) = presence::connected(&app, &self.outlet).await?;
+        let (room, channels, missed) = loop {
             let (mut channels, mut missed) = (Channels::new(), Vec::new());
-            let (user, place) = picture::user(&app, self.caller.account).await?;
             self.place(own, place, &known.since, &mut channels, &mut missed).await?;
-            self.room = user.seat;
+            self.room = user.seat.map(|(room, _)| room);
             let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
             // A move that came meanwhile would follow a room's picture that is newer than itself: look again.
             outbox::catch_up(&app.db, &app.hub, &[own]).await?;
             let known = channels.get(&own).map_or(0, |line| line.place.off);
             if self.outlet.held_moves(own).iter().all(|off| *off <= known) {
-                break (user, room, channels, missed);
+                break (room, channels, missed);
             }
             self.leave_channel();
+            (user, place) = picture::user(&app, self.caller.account).await?;
         };
         let hello = Hello {
             session: self.caller.session.0,

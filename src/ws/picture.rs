@@ -22,7 +22,7 @@ use crate::{
         broker::Standing,
         protocol::events::{FriendView, RequestView, RoomView, RunView},
     },
-    rooms,
+    rooms::{self, Seat},
     runs::State,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct UserView {
     pub(super) state: State,
     /// Where the user sits. The room's picture says it to the client.
     #[serde(skip)]
-    pub(super) seat: Option<RoomId>,
+    pub(super) seat: Option<Seat>,
 }
 
 /// A room with its members and who is online, and its place.

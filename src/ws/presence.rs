@@ -9,27 +9,38 @@ use entity::{AccountId, Millis};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::picture::{self, UserView};
 use crate::{
     app::App,
     error::Result,
     friends, outbox, people,
     realtime::{
-        Channel, Event,
+        Channel, Event, Place,
         merge::{self, Told},
         outlet::Outlet,
         presence::Edge,
     },
-    rooms,
+    rooms::{self, Seat},
 };
 
 /// How exactly the end of a grace and the delay of a merged event are kept.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A connection has authenticated.
-pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<()> {
-    let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
+/// A connection has authenticated. Answers what its user's channel tells, which was read for those who are told.
+pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<(UserView, Place)> {
+    let user = outlet.account;
+    let _one_edge_at_a_time = app.hub.edge_lock(user).await;
     let edge = app.hub.connect(outlet).await?;
-    let told = tell(app, outlet.account, edge).await;
+    let telling = async {
+        let (view, place) = picture::user(app, user).await?;
+        if let Some(edge) = edge {
+            let friends = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
+            tell_those(app, user, told(app, user, edge).await?, friends, view.seat).await?;
+            tell(app, user, app.hub.told(user).await?).await?;
+        }
+        Ok((view, place))
+    };
+    let told = telling.await;
     if told.is_err() {
         // Nobody was told, so nobody is online: the connection ends and comes back.
         app.hub.disconnect(outlet, false).await?;
@@ -92,16 +103,27 @@ async fn tell(app: &App, user: AccountId, edge: Option<Edge>) -> Result<()> {
 /// Tells one edge. Who hears of it is looked up only now: whoever enters a room later is told of
 /// with the presence that holds then.
 async fn tell_one(app: &App, user: AccountId, edge: Edge) -> Result<()> {
-    let told = match edge {
-        Edge::Online { since } => Told::Online(since),
+    let told = told(app, user, edge).await?;
+    let friends = friends::ids(&*app.db, user).await?;
+    tell_those(app, user, told, friends, rooms::seat(&*app.db, user).await?).await
+}
+
+/// What is told of an edge.
+async fn told(app: &App, user: AccountId, edge: Edge) -> Result<Told> {
+    match edge {
+        Edge::Online { since } => Ok(Told::Online(since)),
         Edge::Offline { at, reason } => {
             // Before it is told: a picture read from now on shows since when.
             people::seen(&app.db, user, at).await?;
-            Told::Offline(at, reason)
+            Ok(Told::Offline(at, reason))
         }
-    };
-    let mut channels: Vec<_> = friends::ids(&*app.db, user).await?.into_iter().map(Channel::User).collect();
-    if let Some((room, seats)) = rooms::seat_and_size(&*app.db, user).await? {
+    }
+}
+
+/// Tells friends and the room, as they were looked up after the edge.
+async fn tell_those(app: &App, user: AccountId, told: Told, friends: Vec<AccountId>, seat: Option<Seat>) -> Result<()> {
+    let mut channels: Vec<_> = friends.into_iter().map(Channel::User).collect();
+    if let Some((room, seats)) = seat {
         if matches!(told, Told::Offline(..)) {
             // It says when its absent members were last seen.
             app.pictures.invalidate(&room);
