@@ -10,6 +10,7 @@ pub mod edges;
 pub mod faults;
 pub mod gates;
 pub mod hub;
+mod listeners;
 pub mod merge;
 pub mod outflow;
 mod outitem;

@@ -299,7 +299,7 @@ impl Outlet {
 
     /// The room that it listens to; at most one.
     pub(super) fn room(&self) -> Option<Channel> {
-        self.channels().into_iter().find(|channel| matches!(channel, Channel::Room(_)))
+        self.state().channels.iter().copied().find(|channel| matches!(channel, Channel::Room(_)))
     }
 
     /// Whether the connection has to look again which room it belongs to; it is taken as said.

@@ -19,50 +19,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     broker::{ConnectionInfo, Delivery},
     faults::Faults,
+    listeners::Listeners,
     outlet::{Closing, Outlet, Overflow},
-    outqueue::{Bounds, Gathered},
+    outqueue::Bounds,
     protocol::{Channel, CloseReason, Frame, Place},
     writers::Writers,
 };
 
 /// Events that are gathered at most: no turn should be so long.
 const MOST: usize = 32;
-
-/// Who listens to a channel, and what they are still to be handed.
-#[derive(Debug)]
-struct Listeners {
-    outlets: Vec<Arc<Outlet>>,
-    gathered: Vec<Arc<Delivery>>,
-}
-
-impl Listeners {
-    fn new() -> Self {
-        Self { outlets: Vec::with_capacity(1), gathered: Vec::new() }
-    }
-
-    /// Hands on what is gathered. Answers those who are to be flushed.
-    fn settle(&mut self, faults: &Faults) -> Vec<Arc<Outlet>> {
-        let gathered = std::mem::take(&mut self.gathered);
-        let unwritten: Vec<_> = match gathered.as_slice() {
-            [] => Vec::new(),
-            several @ [_, _, ..] if !faults.may_lose() => {
-                let gathered = Arc::new(Gathered::new(several.to_vec()));
-                self.outlets.iter().filter(|outlet| outlet.deliver_gathered(&gathered)).cloned().collect()
-            }
-            some => self.hand(some, faults),
-        };
-        unwritten
-    }
-
-    /// Hands on events one by one. Answers those who are to be flushed.
-    fn hand(&self, deliveries: &[Arc<Delivery>], faults: &Faults) -> Vec<Arc<Outlet>> {
-        let hand = |outlet: &&Arc<Outlet>| {
-            let unwritten = deliveries.iter().filter(|delivery| !faults.loses() && outlet.deliver(delivery));
-            unwritten.count() > 0
-        };
-        self.outlets.iter().filter(hand).cloned().collect()
-    }
-}
 
 /// Everyone who is connected here.
 #[derive(Debug)]
@@ -160,8 +125,8 @@ impl Registry {
     }
 
     fn hand_on(&self, channel: Channel, listeners: &mut Listeners) {
-        if !listeners.gathered.is_empty() {
-            self.writers.add(channel, listeners.settle(&self.faults).into_iter());
+        if let Some(turn) = listeners.gathered.take() {
+            self.writers.add(channel, listeners.settle(*turn, &self.faults).into_iter());
         }
     }
 
@@ -190,8 +155,9 @@ impl Registry {
             return self.deliver_at_once(delivery);
         }
         let Some(mut listeners) = self.channels.get_mut(&channel) else { return 0 };
-        listeners.gathered.push(Arc::clone(delivery));
-        match listeners.gathered.len() {
+        let gathered = &mut listeners.gathered.get_or_insert_default().deliveries;
+        gathered.push(Arc::clone(delivery));
+        match gathered.len() {
             1 => self.writers.gather(channel),
             MOST.. => self.hand_on(channel, &mut listeners),
             _ => {}
@@ -232,15 +198,34 @@ impl Registry {
 
     /// Opens a connection's gate: see [`Outlet::release`].
     pub fn release(&self, outlet: &Outlet, channel: Channel, place: &Place) -> Result<(), Overflow> {
+        self.settle_room(outlet);
         self.settle(channel);
         outlet.release(channel, place)
     }
 
-    /// Hands a connection what it has to say itself, behind everything that was said before.
-    pub fn say(&self, outlet: &Arc<Outlet>, frames: impl IntoIterator<Item = Frame>) {
+    /// Hands a connection its answers, behind everything that was said before: where its room's turn is not over, at the
+    /// end of that turn. Answering each word at once would have each leave by itself.
+    pub fn answer(&self, outlet: &Arc<Outlet>, answers: Vec<Frame>) {
+        if let Some(room) = outlet.room()
+            && let Some(mut listeners) = self.channels.get_mut(&room)
+            && let Some(turn) = &mut listeners.gathered
+        {
+            turn.answers.push((Arc::clone(outlet), answers));
+            return;
+        }
+        self.say(outlet, answers);
+    }
+
+    /// Hands on what is gathered in the room of a connection, and what it has answered.
+    fn settle_room(&self, outlet: &Outlet) {
         if let Some(room) = outlet.room() {
             self.settle(room);
         }
+    }
+
+    /// Hands a connection what it has to say itself, behind everything that was said before, now.
+    pub fn say(&self, outlet: &Arc<Outlet>, frames: impl IntoIterator<Item = Frame>) {
+        self.settle_room(outlet);
         if outlet.say(frames) {
             self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));
         }
@@ -248,6 +233,7 @@ impl Registry {
 
     /// The same with a frame that shows `room`: see [`Outlet::show_room`].
     pub fn show_room(&self, outlet: &Arc<Outlet>, room: RoomId, picture: Frame) -> bool {
+        self.settle_room(outlet);
         let shown = outlet.show_room(room, picture);
         if shown == Some(true) {
             self.writers.add(Channel::User(outlet.account), std::iter::once(Arc::clone(outlet)));

@@ -277,7 +277,7 @@ impl Connection {
             let next = done.is_ok().then(|| self.socket.heard()).flatten();
             let Some(next) = next else {
                 if !self.answers.is_empty() {
-                    self.write([]);
+                    self.app.hub.registry().answer(&self.outlet, std::mem::take(&mut self.answers));
                 }
                 return done;
             };
