@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use entity::{AccountId, RoomId, SessionId};
 use tokio_util::sync::CancellationToken;
 
@@ -117,11 +117,14 @@ impl Registry {
     }
 
     fn unsubscribe_where(&self, channel: Channel, goes: impl Fn(&Outlet) -> bool) {
-        if let Some(mut listeners) = self.channels.get_mut(&channel) {
-            self.hand_on(channel, &mut listeners);
-            listeners.outlets.retain(|other| !goes(other));
+        if let Entry::Occupied(mut listeners) = self.channels.entry(channel) {
+            self.hand_on(channel, listeners.get_mut());
+            listeners.get_mut().outlets.retain(|other| !goes(other));
+            // At once: what is gathered in between would be lost, and answers with it.
+            if listeners.get().outlets.is_empty() {
+                listeners.remove();
+            }
         }
-        self.channels.remove_if(&channel, |_, listeners| listeners.outlets.is_empty());
     }
 
     fn hand_on(&self, channel: Channel, listeners: &mut Listeners) {
