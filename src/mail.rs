@@ -264,15 +264,13 @@ async fn find_due(db: &Db, now: Millis) -> Result<Option<Model>> {
 /// Whether this instance is the one that tries. The pause begins before the try: an instance that dies meanwhile
 /// leaves a letter that is due again later, not one that nobody owns.
 async fn claim(db: &Db, row: &Model, now: Millis) -> Result<bool> {
-    let tx = db.begin().await?;
     let claimed = Entity::update_many()
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
         .col_expr(Column::DueAt, Expr::value(clock::after(now, pause(row.attempts))))
         .filter(Column::Id.eq(row.id))
         .filter(Column::Attempts.eq(row.attempts))
-        .exec(&*tx)
+        .exec(&*db.alone().await?)
         .await?;
-    tx.commit_quietly().await?;
     Ok(claimed.rows_affected == 1)
 }
 

@@ -165,8 +165,6 @@ pub async fn end(tx: &Tx, account: AccountId, which: Which) -> Result<()> {
 
 /// Removes sessions that have reached their greatest age.
 pub async fn remove_expired(db: &Db, now: Millis) -> Result<u64> {
-    let tx = db.begin().await?;
-    let removed = session::Entity::delete_many().filter(session::Column::ExpiresAt.lte(now)).exec(&*tx).await?;
-    tx.commit_quietly().await?;
-    Ok(removed.rows_affected)
+    let old = session::Entity::delete_many().filter(session::Column::ExpiresAt.lte(now));
+    Ok(old.exec(&*db.alone().await?).await?.rows_affected)
 }

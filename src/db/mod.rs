@@ -5,6 +5,7 @@
 //! Queries live in the features' `store.rs`.
 
 mod readers;
+mod tx;
 
 use std::{
     collections::BTreeSet,
@@ -19,13 +20,14 @@ use std::{
 use anyhow::Context;
 use migration::{Migrator, MigratorTrait, applied};
 use sea_orm::{
-    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    RuntimeErr, SqlErr, SqliteTransactionMode, SqlxError, TransactionOptions, TransactionTrait, Value,
+    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DbBackend, DbErr, EntityTrait, RuntimeErr, SqlErr,
+    SqlxError, Value,
     sea_query::{Expr, postgres_array::NotU8},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use self::readers::Readers;
+pub use self::tx::{Alone, Tx};
 use crate::{
     config::Config,
     error::{Error, ErrorCode, Result},
@@ -59,31 +61,6 @@ impl Spoken {
     /// Nobody has looked yet what an earlier life left.
     fn new() -> Self {
         Self { begun: AtomicU64::new(1), ended: AtomicU64::new(1), said: AtomicU64::new(0) }
-    }
-}
-
-/// A commit under way: it ends whatever becomes of it, and then leaves its notes.
-struct Committing {
-    notes: Vec<String>,
-    left: Notes,
-    spoken: Option<Arc<Spoken>>,
-}
-
-impl Committing {
-    fn begin(notes: Vec<String>, left: Notes, spoken: Option<Arc<Spoken>>) -> Self {
-        if let Some(spoken) = &spoken {
-            spoken.begun.fetch_add(1, SeqCst);
-        }
-        Self { notes, left, spoken }
-    }
-}
-
-impl Drop for Committing {
-    fn drop(&mut self) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(mem::take(&mut self.notes));
-        if let Some(spoken) = &self.spoken {
-            spoken.ended.fetch_add(1, SeqCst);
-        }
     }
 }
 
@@ -137,21 +114,6 @@ impl Db {
         let spoken = config.is_alone().then(|| Arc::new(Spoken::new()));
         let readers = Readers::new(pool, connections);
         Ok(Self { readers, writer, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
-    }
-
-    /// Begins a transaction that writes. Dropping it undoes it.
-    pub async fn begin(&self) -> Result<Tx> {
-        let writer = match &self.writer {
-            Some(writer) => Some(Arc::clone(writer).acquire_owned().await.context("the writer's place is gone")?),
-            None => None,
-        };
-        let options = TransactionOptions {
-            sqlite_transaction_mode: writer.is_some().then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let inner = self.readers.pool().begin_with_options(options).await?;
-        let (notes, commits, spoken) = (Mutex::default(), self.commits.clone(), self.spoken.clone());
-        Ok(Tx { inner, _writer: writer, notes, left: Arc::clone(&self.notes), commits, spoken })
     }
 
     /// Whether everything that was committed before now is said, as far as this is known without asking. What another
@@ -217,48 +179,6 @@ impl Deref for Db {
 
     fn deref(&self) -> &Readers {
         &self.readers
-    }
-}
-
-/// A transaction that writes. `&*tx` is its connection.
-#[derive(Debug)]
-pub struct Tx {
-    inner: DatabaseTransaction,
-    // After `inner`: the place is free once the transaction has ended.
-    _writer: Option<OwnedSemaphorePermit>,
-    notes: Mutex<Vec<String>>,
-    left: Notes,
-    commits: watch::Sender<()>,
-    spoken: Option<Arc<Spoken>>,
-}
-
-impl Tx {
-    /// Leaves a note for [`Db::take_notes`], to be found once this is committed.
-    pub fn note(&self, note: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
-    }
-
-    /// Makes it last, and wakes whoever relays what was said in it.
-    pub async fn commit(self) -> Result<()> {
-        let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let committing = Committing::begin(notes, self.left, self.spoken);
-        self.inner.commit().await?;
-        drop(committing);
-        self.commits.send_replace(());
-        Ok(())
-    }
-
-    /// Makes it last without waking the relay: nothing was said in it.
-    pub async fn commit_quietly(self) -> Result<()> {
-        Ok(self.inner.commit().await?)
-    }
-}
-
-impl Deref for Tx {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.inner
     }
 }
 

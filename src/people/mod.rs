@@ -127,13 +127,12 @@ pub async fn lock_one(tx: &Tx, id: AccountId) -> Result<account::Model> {
 
 /// Notes when the last device of `account` was lost.
 pub async fn seen(db: &Db, account: AccountId, at: Millis) -> Result<()> {
-    let tx = db.begin().await?;
     account::Entity::update_many()
         .col_expr(account::Column::SeenAt, Expr::value(at.0))
         .filter(account::Column::Id.eq(account))
-        .exec(&*tx)
+        .exec(&*db.alone().await?)
         .await?;
-    tx.commit_quietly().await
+    Ok(())
 }
 
 /// When those of `ids` were last seen who have been here.
