@@ -59,22 +59,21 @@ pub async fn create(app: &App, maker: AccountId, new: NewRoom) -> Result<RoomId>
 
 /// Seats `who` in a room. Whoever sits there already stays; a room's password is asked of everybody else.
 pub async fn enter(app: &App, who: AccountId, room: RoomId, password: Option<String>, peer: IpAddr) -> Result<()> {
-    let open = store::get_room(&*app.db, room).await?;
-    let asked = open.password_hash.is_some() && current(&*app.db, who).await? != Some(room);
-    if asked {
-        check_password(app, who, &open, password, peer).await?;
-    }
+    // Before anything is locked: checking takes long.
+    let proven = match password.filter(|password| !password.is_empty()) {
+        Some(password) => prove(app, who, room, password, peer).await?,
+        None => None,
+    };
     let tx = app.db.begin().await?;
     let account = people::lock_one(&tx, who).await?;
-    let sits_in = store::find_membership(&*tx, who).await?.map(|seat| seat.room_id);
-    store::lock_room(&tx, room).await?;
+    let sits_in = current(&*tx, who).await?;
+    let open = store::lock_room(&tx, room).await?;
+    if open.password_hash.is_some() && open.password_hash != proven && sits_in != Some(room) {
+        return Err(ErrorCode::WrongPassword.into());
+    }
     let seated = store::count_members(&*tx, room).await?;
     let door = Door { room, sits_in, seated, capacity: app.config.rooms.capacity };
     if policy::enter(door)? == Entry::Enters {
-        // Left elsewhere since the question was spared.
-        if !asked && open.password_hash.is_some() {
-            return Err(ErrorCode::WrongPassword.into());
-        }
         take_seat(&tx, &account, room, app.clock.now()).await?;
         tx.commit().await?;
     }
@@ -86,24 +85,19 @@ pub async fn open(tx: &Tx, rooms: &[room::Model]) -> Result<()> {
     store::count_in(tx, rooms).await
 }
 
-async fn check_password(
-    app: &App,
-    who: AccountId,
-    room: &room::Model,
-    password: Option<String>,
-    peer: IpAddr,
-) -> Result<()> {
-    let Some(hash) = room.password_hash.clone() else { return Ok(()) };
-    let Some(password) = password.filter(|password| !password.is_empty()) else {
-        return Err(ErrorCode::WrongPassword.into());
-    };
-    let tries = format!("{who}:{}", room.id);
+/// The hash that `password` fits, if one is asked of `who`.
+async fn prove(app: &App, who: AccountId, room: RoomId, password: String, peer: IpAddr) -> Result<Option<String>> {
+    let Some(hash) = store::get_room(&*app.db, room).await?.password_hash else { return Ok(None) };
+    if current(&*app.db, who).await? == Some(room) {
+        return Ok(None);
+    }
+    let tries = format!("{who}:{room}");
     app.throttle.count(peer, "room_password", &tries, app.config.limits.room_password_per_account).await?;
-    if !app.auth.passwords().verify(password, Some(hash)).await? {
+    if !app.auth.passwords().verify(password, Some(hash.clone())).await? {
         return Err(ErrorCode::WrongPassword.into());
     }
     app.throttle.forgive("room_password", &tries).await;
-    Ok(())
+    Ok(Some(hash))
 }
 
 async fn take_seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
@@ -126,7 +120,7 @@ pub async fn leave(app: &App, who: AccountId, room: Option<RoomId>) -> Result<Ro
         store::get_room(&*tx, room).await?;
     }
     let left = sits_in.filter(|sits_in| room.is_none_or(|room| room == *sits_in)).ok_or(ErrorCode::NotAMember)?;
-    leave_in(&tx, who, ExitReason::Left, app.clock.now()).await?;
+    free_seat(&tx, who, left, ExitReason::Left, app.clock.now()).await?;
     tx.commit().await?;
     tell(app, left).await;
     Ok(left)
@@ -143,8 +137,12 @@ pub async fn tell(app: &App, room: RoomId) {
 /// Frees the seat of `who`, if there is one, within a change that holds the account's lock. [`tell`] the room once that
 /// is committed.
 pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -> Result<Option<RoomId>> {
-    let Some(seat) = store::find_membership(&**tx, who).await? else { return Ok(None) };
-    let room = seat.room_id;
+    let Some(room) = current(&**tx, who).await? else { return Ok(None) };
+    free_seat(tx, who, room, reason, at).await?;
+    Ok(Some(room))
+}
+
+async fn free_seat(tx: &Tx, who: AccountId, room: RoomId, reason: ExitReason, at: Millis) -> Result<()> {
     let locked = store::lock_room(tx, room).await?;
     store::delete_membership(tx, who).await?;
     let (exited, moved) = (Event::RoomExited { user: who.0, at: at.0, reason }, Event::RoomMoved { room: None });
@@ -153,7 +151,7 @@ pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -
         store::update_closed(tx, &locked, at).await?;
         outbox::say(tx, Channel::Room(room), at, &Event::RoomClosed { room: room.0 }).await?;
     }
-    Ok(Some(room))
+    Ok(())
 }
 
 /// Sets what `who` works on, for the room to see.

@@ -51,46 +51,54 @@ pub(super) struct UserView {
 /// A room with its members and who is online, and its place.
 pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     let channel = Channel::Room(id);
-    let (mut view, place) = match caught(app, channel, |standing| drawn(app, id, standing)).await? {
-        Some((view, standing)) => {
+    let (mut view, online, place) = match caught(app, channel, |standing| drawn(app, id, standing)).await? {
+        Some(((view, online), standing)) => {
             let place = standing.place.clone();
             app.pictures.insert(id, Arc::new(Picture { standing, view: view.clone() }));
-            (view, place)
+            (view, online, place)
         }
         None => {
             let (tx, place) = frozen(app, channel).await?;
             let view = rooms::picture(&*tx, id, app.clock.now()).await?;
             tx.commit_quietly().await?;
-            (view, place)
+            (view, None, place)
         }
     };
-    let ids = ids(&view);
+    let online = match online {
+        Some(online) => online,
+        None => app.hub.broker().online(&ids(&view)).await?,
+    };
     // Whoever reads the picture wants to hear its phases ring.
     app.hub.timers().touch(view.members.iter().filter(|member| member.run.is_some()).map(|m| AccountId(m.person.id)));
-    for (member, since) in view.members.iter_mut().zip(app.hub.broker().online(&ids).await?) {
+    for (member, since) in view.members.iter_mut().zip(online) {
         member.online = since.is_some();
         member.since = since.map(|at| at.0).or(member.since);
     }
     Ok((view, place))
 }
 
-/// A room's picture before presence is known. One that was drawn already is as good as a new one while nothing was
-/// committed since, but for what time alone changes: in a crowd, only the first reads everybody's rows.
-async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<RoomView> {
+/// Since when each member is online, in their order.
+type Online = Vec<Option<Millis>>;
+
+/// A room's picture before presence is known, and presence if it had to be asked for. One that was drawn already is as
+/// good as a new one while nothing was committed since, but for what time alone changes: in a crowd, only the first reads
+/// everybody's rows.
+async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<(RoomView, Option<Online>)> {
     let same = |known: &Standing| known.place.epoch == standing.place.epoch && known.last_key == standing.last_key;
     let Some(picture) = app.pictures.get(&id).filter(|picture| same(&picture.standing)) else {
-        return rooms::picture(&*app.db, id, app.clock.now()).await;
+        return Ok((rooms::picture(&*app.db, id, app.clock.now()).await?, None));
     };
-    let away = match app.is_alone() {
+    let (away, online) = match app.is_alone() {
         // Whoever goes takes the picture along.
-        true => Vec::new(),
+        true => (Vec::new(), None),
         false => {
             let ids = ids(&picture.view);
             let online = app.hub.broker().online(&ids).await?;
-            ids.into_iter().zip(online).filter(|(_, online)| online.is_none()).map(|(id, _)| id).collect()
+            let away = ids.into_iter().zip(&online).filter(|(_, online)| online.is_none()).map(|(id, _)| id);
+            (away.collect(), Some(online))
         }
     };
-    rooms::redraw(&*app.db, picture.view.clone(), away, app.clock.now()).await
+    Ok((rooms::redraw(&*app.db, picture.view.clone(), away, app.clock.now()).await?, online))
 }
 
 fn ids(view: &RoomView) -> Vec<AccountId> {
