@@ -207,6 +207,31 @@ async fn what_is_gathered_comes_before_what_depends_on_it() {
     assert_eq!(frames(&sumi).len(), 64, "no turn is longer than it may be");
 }
 
+#[test]
+fn an_answer_waits_for_the_end_of_its_rooms_turn() {
+    let registry = registry(100);
+    let (sumi, hana) = (add(&registry, SUMI), add(&registry, HANA));
+    let answer = |outlet, text: &str| registry.answer(outlet, vec![text.to_owned().into()]);
+    registry.subscribe(&sumi, ROOM);
+    registry.subscribe(&hana, ROOM);
+    answer(&sumi, "at once");
+    assert_eq!(frames(&sumi), ["at once"], "nothing was said");
+    registry.deliver(&event(ROOM, 1));
+    answer(&sumi, "said");
+    registry.deliver(&event(ROOM, 2));
+    assert!(frames(&sumi).is_empty(), "the turn is not over");
+    registry.settle(ROOM);
+    assert_eq!(frames(&sumi), ["1", "2", "said"]);
+    registry.deliver(&event(ROOM, 3));
+    answer(&sumi, "said again");
+    registry.say(&sumi, ["and more".to_owned().into()]);
+    assert_eq!(frames(&sumi), ["3", "said again", "and more"], "nothing overtakes an answer");
+    registry.deliver(&event(ROOM, 4));
+    answer(&hana, "left");
+    registry.unsubscribe(&hana, ROOM);
+    assert_eq!(frames(&hana), ["1", "2", "3", "4", "left"], "whoever goes takes the answers along");
+}
+
 #[tokio::test]
 async fn a_wire_that_takes_nothing_wakes_its_task_and_a_full_queue_ends_it() {
     let registry = registry(4);
