@@ -106,7 +106,7 @@ impl Inner {
         seen.beats += 1;
         let says = self.ears.speak(seen.beats);
         let fresh = format!("{:016x}", rand::random::<u64>());
-        let looks = Partition::all().map(async |partition| {
+        let looks = self.link.target.probed().map(async |partition| {
             let keys = [self.keys.life(partition), self.keys.probe(partition, &self.probe_name)];
             let found: (String, String) = self.link.eval(&self.scripts.beat, &keys, (&fresh, &says)).await?;
             self.ears.said(partition);
@@ -119,7 +119,9 @@ impl Inner {
                 lost.push(partition);
             }
         }
-        Ok(lost)
+        // What the one partition of a single server has lost, all have.
+        let each_speaks = lost.is_empty() || self.link.target.is_cluster();
+        Ok(if each_speaks { lost } else { Partition::all().collect() })
     }
 
     /// Whether the lease was still there. Gives up others if this instance has been there all the time; one instance sees to

@@ -81,6 +81,12 @@ impl Target {
         matches!(self, Self::Cluster(_))
     }
 
+    /// Partitions by which a server shows whether it lives and is heard: in a cluster each may lie on another one. Where
+    /// there is one server, one partition speaks for all.
+    pub(super) fn probed(&self) -> impl Iterator<Item = Partition> {
+        Partition::all().take(if self.is_cluster() { usize::MAX } else { 1 })
+    }
+
     /// Connects; what the server says unasked goes to `pushes`.
     pub(super) async fn connect(&self, pushes: Option<impl AsyncPushSender>) -> RedisResult<Wire> {
         match self {

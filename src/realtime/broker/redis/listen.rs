@@ -23,7 +23,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Inner,
     channels::{self, EARLY},
-    keys::Partition,
     link::Wire,
 };
 use crate::realtime::{
@@ -131,7 +130,7 @@ impl Inner {
     /// Subscribes to everything, and makes up for what was missed meanwhile.
     async fn set_up(&self, wire: &mut Wire) -> Result<(), Broken> {
         wire.subscribe(&[self.keys.words()]).await?;
-        for partition in Partition::all() {
+        for partition in self.link.target.probed() {
             wire.subscribe(&[self.keys.probe(partition, &self.probe_name)]).await?;
         }
         // Who waits for a subscription is served in turn.
