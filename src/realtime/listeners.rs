@@ -32,7 +32,7 @@ impl Listeners {
     }
 
     /// Hands on what is gathered. Answers those who are to be flushed.
-    pub(super) fn settle(&mut self, turn: Turn, faults: &Faults) -> Vec<Arc<Outlet>> {
+    pub(super) fn settle(&self, turn: Turn, faults: &Faults) -> Vec<Arc<Outlet>> {
         let mut unwritten: Vec<_> = match turn.deliveries.as_slice() {
             [_, _, ..] if !faults.may_lose() => {
                 let gathered = Arc::new(Gathered::new(turn.deliveries));
