@@ -2,11 +2,16 @@
 //!
 //! Promises that two apps can live in one process: nothing here is static.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use axum::extract::FromRef;
-use entity::RoomId;
+use entity::{AccountId, RoomId};
 use jiff::tz::TimeZone;
 use moka::sync::Cache;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -66,6 +71,25 @@ pub struct Picture {
     pub standing: Standing,
     /// What was read.
     pub view: RoomView,
+    /// Who went offline since.
+    left: Mutex<BTreeSet<AccountId>>,
+}
+
+impl Picture {
+    /// A picture that was read just now.
+    pub fn new(standing: Standing, view: RoomView) -> Self {
+        Self { standing, view, left: Mutex::default() }
+    }
+
+    /// `member` went offline, as far as this instance has told it.
+    pub fn left(&self, member: AccountId) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(member);
+    }
+
+    /// Whether `member` was told here to have gone offline since this was read.
+    pub fn has_left(&self, member: AccountId) -> bool {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(&member)
+    }
 }
 
 /// Members in all pictures that are kept.

@@ -70,23 +70,6 @@ pub async fn catch_up(db: &Db, hub: &Hub, channels: &[Channel]) -> Result<()> {
     if db.is_said() { Ok(()) } else { flush(&**db, hub, channels).await }
 }
 
-/// Whether something committed about `channel` is still unsaid, where `said` is the last key that was. Rows that are said
-/// and not yet removed don't count.
-pub async fn has_unsaid(db: &Db, channel: Channel, said: Option<OutboxId>) -> Result<bool> {
-    if db.is_said() {
-        return Ok(false);
-    }
-    let row = outbox::Entity::find()
-        .select_only()
-        .column(outbox::Column::Id)
-        .filter(outbox::Column::Channel.eq(channel.to_string()))
-        .filter(outbox::Column::Id.gt(said.unwrap_or(OutboxId(0))))
-        .into_tuple::<OutboxId>()
-        .one(&**db)
-        .await?;
-    Ok(row.is_some())
-}
-
 /// What waits.
 #[derive(Debug)]
 pub struct Backlog {

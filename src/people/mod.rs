@@ -5,10 +5,13 @@
 
 pub mod names;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use entity::{AccountId, Millis, account};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::CaseStatement,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -125,12 +128,26 @@ pub async fn lock_one(tx: &Tx, id: AccountId) -> Result<account::Model> {
     Ok(lock(tx, [id]).await?.remove(&id).ok_or(ErrorCode::AccountNotFound)?)
 }
 
-/// Notes when the last device of `account` was lost.
-pub async fn seen(db: &Db, account: AccountId, at: Millis) -> Result<()> {
+/// Notes when the last device of each account was lost.
+pub async fn seen(db: &Db, lost: impl IntoIterator<Item = (AccountId, Millis)>) -> Result<()> {
+    let lost: BTreeMap<_, _> = lost.into_iter().collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let alone = db.alone().await?;
+    // In the order in which everybody locks, so that no two can wait for each other.
+    let those = account::Entity::find()
+        .select_only()
+        .column(account::Column::Id)
+        .filter(db::among(&*alone, account::Column::Id, lost.keys().copied()))
+        .order_by_asc(account::Column::Id)
+        .lock_exclusive()
+        .into_query();
+    let at = lost.into_iter().fold(CaseStatement::new(), |case, (id, at)| case.case(account::Column::Id.eq(id), at.0));
     account::Entity::update_many()
-        .col_expr(account::Column::SeenAt, Expr::value(at.0))
-        .filter(account::Column::Id.eq(account))
-        .exec(&*db.alone().await?)
+        .col_expr(account::Column::SeenAt, at.into())
+        .filter(account::Column::Id.in_subquery(those))
+        .exec(&*alone)
         .await?;
     Ok(())
 }

@@ -28,6 +28,19 @@ impl Edges {
         let lock = Arc::clone(&self.0.entry(user).or_default());
         EdgeLock { held: Some(lock.lock_owned().await), locks: Arc::clone(&self.0), user }
     }
+
+    /// The lock of `user`, if nobody holds it or waits for it.
+    pub fn try_lock(&self, user: AccountId) -> Option<EdgeLock> {
+        let lock = Arc::clone(&self.0.entry(user).or_default());
+        Some(EdgeLock { held: Some(lock.try_lock_owned().ok()?), locks: Arc::clone(&self.0), user })
+    }
+}
+
+impl EdgeLock {
+    /// Whose it is.
+    pub fn user(&self) -> AccountId {
+        self.user
+    }
 }
 
 impl Drop for EdgeLock {

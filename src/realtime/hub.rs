@@ -19,7 +19,7 @@ use super::{
         memory::{Memory, MemoryBroker},
         redis::{self, RedisBroker},
     },
-    edges::{EdgeLock, Edges},
+    edges::Edges,
     faults::Faults,
     merge::Merge,
     outlet::{Closing, Outlet, Overflow},
@@ -321,9 +321,9 @@ impl Hub {
         self.0.broker.tell(Control::SessionsEnded { account, which, reason }).await
     }
 
-    /// The lock under which an edge of `user` is decided and told.
-    pub async fn edge_lock(&self, user: AccountId) -> EdgeLock {
-        self.0.edges.lock(user).await
+    /// The locks under which edges are decided and told.
+    pub fn edges(&self) -> &Edges {
+        &self.0.edges
     }
 
     /// A device of `user` has connected.

@@ -8,20 +8,14 @@ use std::{collections::HashMap, time::Duration};
 
 use entity::{AccountId, Millis, RoomId};
 
-use super::protocol::{
-    Event,
-    events::{OfflineReason, OfflineView, OnlineView},
+use super::{
+    presence::Edge,
+    protocol::{
+        Event,
+        events::{OfflineView, OnlineView},
+    },
 };
 use crate::clock;
-
-/// An edge of a member, with what others are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Online since.
-    Online(Millis),
-    /// Lost at, and why.
-    Offline(Millis, OfflineReason),
-}
 
 /// How long a room of so many seats may wait for more; `None` tells each edge at once.
 pub fn delay(seats: u64) -> Option<Duration> {
@@ -35,7 +29,7 @@ pub fn delay(seats: u64) -> Option<Duration> {
 #[derive(Debug)]
 struct Pending {
     due: Millis,
-    edges: HashMap<AccountId, Told>,
+    edges: HashMap<AccountId, Edge>,
 }
 
 /// Rooms with edges that wait.
@@ -46,10 +40,10 @@ pub struct Merge {
 
 impl Merge {
     /// Adds an edge of `user`, to be told `delay` after the room's first.
-    pub fn add(&mut self, room: RoomId, user: AccountId, told: Told, now: Millis, delay: Duration) {
+    pub fn add(&mut self, room: RoomId, user: AccountId, edge: Edge, now: Millis, delay: Duration) {
         let fresh = || Pending { due: clock::after(now, delay), edges: HashMap::new() };
         let pending = self.rooms.entry(room).or_insert_with(fresh);
-        pending.edges.insert(user, told);
+        pending.edges.insert(user, edge);
     }
 
     /// Takes the rooms whose time has come.
@@ -61,10 +55,10 @@ impl Merge {
 
 fn batch(pending: Pending) -> Event {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
-    for (user, told) in pending.edges {
-        match told {
-            Told::Online(since) => online.push(OnlineView { user: user.0, since: since.0 }),
-            Told::Offline(at, reason) => offline.push(OfflineView { user: user.0, at: at.0, reason }),
+    for (user, edge) in pending.edges {
+        match edge {
+            Edge::Online { since } => online.push(OnlineView { user: user.0, since: since.0 }),
+            Edge::Offline { at, reason } => offline.push(OfflineView { user: user.0, at: at.0, reason }),
         }
     }
     online.sort_unstable_by_key(|view| view.user);
@@ -75,10 +69,11 @@ fn batch(pending: Pending) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realtime::protocol::events::OfflineReason;
 
     const ROOM: RoomId = RoomId(1);
     const DELAY: Duration = Duration::from_millis(250);
-    const OFF: Told = Told::Offline(Millis(3), OfflineReason::Disconnected);
+    const OFF: Edge = Edge::Offline { at: Millis(3), reason: OfflineReason::Disconnected };
 
     fn told(merge: &mut Merge, now: i64) -> Vec<String> {
         merge.due(Millis(now)).iter().map(|(_, event)| serde_json::to_string(event).unwrap()).collect()
@@ -87,7 +82,7 @@ mod tests {
     #[test]
     fn edges_wait_for_each_other() {
         let mut merge = Merge::default();
-        merge.add(ROOM, AccountId(8), Told::Online(Millis(1)), Millis(1), DELAY);
+        merge.add(ROOM, AccountId(8), Edge::Online { since: Millis(1) }, Millis(1), DELAY);
         merge.add(ROOM, AccountId(7), OFF, Millis(200), DELAY);
         assert!(told(&mut merge, 250).is_empty());
         assert_eq!(
@@ -102,7 +97,7 @@ mod tests {
     #[test]
     fn of_each_user_the_last_edge_is_told() {
         let mut merge = Merge::default();
-        merge.add(ROOM, AccountId(8), Told::Online(Millis(1)), Millis(1), DELAY);
+        merge.add(ROOM, AccountId(8), Edge::Online { since: Millis(1) }, Millis(1), DELAY);
         merge.add(ROOM, AccountId(8), OFF, Millis(2), DELAY);
         assert_eq!(
             told(&mut merge, 9999),

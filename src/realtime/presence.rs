@@ -103,6 +103,11 @@ impl Presence {
         }
     }
 
+    /// When the next grace ends.
+    pub fn next_due(&self) -> Option<Millis> {
+        self.held.first().map(|(due, _)| *due)
+    }
+
     /// Whose grace has ended at `now`.
     pub fn due(&self, now: Millis) -> Vec<AccountId> {
         self.held.iter().take_while(|(due, _)| *due <= now).map(|(_, user)| *user).collect()

@@ -145,6 +145,12 @@ impl Registry {
         self.channels.contains_key(&channel)
     }
 
+    /// Whether anybody here hears what is said in `channel`: whoever listens with a closed gate does not yet.
+    pub fn has_hearers(&self, channel: Channel) -> bool {
+        let hears = |listeners: &Listeners| listeners.outlets.iter().any(|outlet| !outlet.is_held(channel));
+        self.channels.get(&channel).is_some_and(|listeners| hears(&listeners))
+    }
+
     /// Whether this connection listens to `channel`.
     pub fn listens(&self, outlet: &Outlet, channel: Channel) -> bool {
         let is_there = |listeners: &Listeners| listeners.outlets.iter().any(|other| other.id == outlet.id);

@@ -209,10 +209,15 @@ pub async fn seats(connection: &impl ConnectionTrait, room: RoomId) -> Result<Ve
     Ok(store::list_seats(connection, &[room]).await?.remove(&room).unwrap_or_default())
 }
 
-/// The account's seat.
-pub async fn seat(connection: &impl ConnectionTrait, account: AccountId) -> Result<Option<Seat>> {
-    let found = store::find_seat_and_size(connection, account).await?;
-    Ok(found.map(|(room, size)| (room, u64::try_from(size).unwrap_or(0))))
+/// The seat of each of `accounts` that has one.
+pub async fn sized_seats_of(
+    connection: &impl ConnectionTrait,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<HashMap<AccountId, Seat>> {
+    let seats = seats_of(connection, accounts).await?;
+    let sizes = store::count_seats(connection, seats.values().copied()).await?;
+    let sized = |(account, room)| Some((account, (room, u64::try_from(*sizes.get(&room)?).unwrap_or(0))));
+    Ok(seats.into_iter().filter_map(sized).collect())
 }
 
 /// A member as nobody is online; the hub fills in who is.

@@ -1,12 +1,12 @@
 //! Rooms and seats in the database. An open room is one that is not closed; closed ones are history.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use entity::{AccountId, Millis, RoomId, account, membership, room};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, RelationDef, Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, RelationDef, Select,
     sea_query::{Expr, Order, Query},
 };
 
@@ -193,24 +193,33 @@ pub(super) async fn list_seats_of(
 }
 
 pub(super) async fn count_members(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64, DbErr> {
-    membership::Entity::find().filter(membership::Column::RoomId.eq(room)).count(connection).await
+    let seats = membership::Entity::find()
+        .select_only()
+        .column_as(membership::Column::AccountId.count(), "seats")
+        .filter(membership::Column::RoomId.eq(room));
+    let seats = seats.into_tuple::<i64>().one(connection).await?.unwrap_or(0);
+    Ok(u64::try_from(seats).unwrap_or(0))
 }
 
-/// Where the account sits, and how many sit there.
-pub(super) async fn find_seat_and_size(
+/// How many sit in each of `rooms`.
+pub(super) async fn count_seats(
     connection: &impl ConnectionTrait,
-    account: AccountId,
-) -> Result<Option<(RoomId, i64)>, DbErr> {
-    let seat = membership::Entity::find_by_id(account).select_only().column(membership::Column::RoomId).into_query();
-    membership::Entity::find()
+    rooms: impl IntoIterator<Item = RoomId>,
+) -> Result<HashMap<RoomId, i64>, DbErr> {
+    let rooms: BTreeSet<_> = rooms.into_iter().collect();
+    if rooms.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sizes = membership::Entity::find()
         .select_only()
         .column(membership::Column::RoomId)
         .column_as(membership::Column::AccountId.count(), "size")
-        .filter(membership::Column::RoomId.in_subquery(seat))
+        .filter(db::among(connection, membership::Column::RoomId, rooms))
         .group_by(membership::Column::RoomId)
         .into_tuple::<(RoomId, i64)>()
-        .one(connection)
-        .await
+        .all(connection)
+        .await?;
+    Ok(sizes.into_iter().collect())
 }
 
 pub(super) async fn insert_membership(tx: &Tx, account: AccountId, room: RoomId, at: Millis) -> Result<()> {

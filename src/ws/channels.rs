@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use super::{connection::Connection, picture};
 use crate::{
     error::{ErrorCode, Result},
-    outbox,
     realtime::{
         Channel, CloseReason, Place,
         broker::Delivery,
@@ -101,9 +100,10 @@ impl Connection {
         Ok(missed)
     }
 
-    /// The room's picture, unless the user does not sit there any more.
+    /// The room's picture, unless the user does not sit there any more. Every move up to it has been said.
     pub(super) async fn own_room(&mut self, room: RoomId) -> Result<Option<(RoomView, Place)>> {
-        let (view, place) = match picture::room(&self.app, room).await {
+        let own = Channel::User(self.caller.account);
+        let (view, place) = match picture::room(&self.app, room, own).await {
             Err(error) if error.code() == ErrorCode::RoomNotFound => return Ok(None),
             other => other?,
         };
@@ -151,7 +151,7 @@ impl Connection {
     async fn send_state(&mut self, channel: Channel) -> Result<Option<Place>> {
         let room = match channel {
             Channel::User(account) => {
-                let (state, place) = picture::user(&self.app, account).await?;
+                let (state, place) = picture::user(&self.app, account, |_| Vec::new()).await?;
                 self.take_back(state.seat.map(|(room, _)| room)).await?;
                 self.write([self.snapshot(channel, place.clone(), state)]);
                 return Ok(Some(place));
@@ -229,18 +229,11 @@ impl Connection {
                 self.leave_channel();
             }
             let picture = picture?;
-            if !self.catch_up().await? {
+            if !self.outlet.takes_follow() {
                 return Ok(picture);
             }
             self.leave_channel();
         }
-    }
-
-    /// Has every move that is committed said before what follows; says whether there was one.
-    pub(super) async fn catch_up(&mut self) -> Result<bool> {
-        let own = Channel::User(self.caller.account);
-        outbox::catch_up(&self.app.db, &self.app.hub, &[own]).await?;
-        Ok(self.outlet.takes_follow())
     }
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.

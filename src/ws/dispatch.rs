@@ -12,7 +12,7 @@ use crate::{
     error::{Error, ErrorCode, FieldError, Result},
     friends::{self, relation::Action, routes::StatusView},
     http::body,
-    people,
+    outbox, people,
     realtime::{
         Channel, CloseReason, Event, Place,
         protocol::{
@@ -189,7 +189,10 @@ impl Connection {
 
     /// The picture of the room that was just entered, its gate closed.
     async fn arrive(&mut self, room: RoomId) -> Result<Option<(RoomView, Place)>> {
-        self.catch_up().await?;
+        // The move is said before its picture, which is read once if the room has heard of it as well.
+        let moved = [Channel::User(self.caller.account), Channel::Room(room)];
+        outbox::catch_up(&self.app.db, &self.app.hub, &moved).await?;
+        self.outlet.takes_follow();
         // Whoever listens already gets the picture all the same: it asked for it.
         self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
         self.follow().await

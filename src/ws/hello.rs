@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     error::Result,
-    outbox,
     people::{self, PublicView},
     realtime::{
         Channel, CloseReason,
@@ -73,13 +72,12 @@ impl Connection {
             self.room = user.seat.map(|(room, _)| room);
             let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
             // A move that came meanwhile would follow a room's picture that is newer than itself: look again.
-            outbox::catch_up(&app.db, &app.hub, &[own]).await?;
             let known = channels.get(&own).map_or(0, |line| line.place.off);
             if self.outlet.held_moves(own).iter().all(|off| *off <= known) {
                 break (room, channels, missed);
             }
             self.leave_channel();
-            (user, place) = picture::user(&app, self.caller.account).await?;
+            (user, place) = picture::user(&app, self.caller.account, |_| Vec::new()).await?;
         };
         let hello = Hello {
             session: self.caller.session.0,
@@ -103,7 +101,8 @@ impl Connection {
         Ok(self.release_all(&hello.channels).await)
     }
 
-    /// The room's part of `hello`: whole, or only its id where the missed events follow.
+    /// The room's part of `hello`: whole, and every move up to it has been said; or only its id where the missed events
+    /// follow.
     async fn open_room(
         &mut self,
         since: &Since,
@@ -116,8 +115,10 @@ impl Connection {
         if let Some((events, place)) = self.missed(channel, since).await? {
             missed.extend(events);
             channels.insert(channel, ChannelView { place, recovered: Some(true) });
-            // Nobody may have watched these timers while this client was away.
-            self.app.hub.timers().touch(rooms::seats(&*self.app.db, room).await?);
+            if !self.app.hub.registry().has_hearers(channel) {
+                // Nobody may have watched these timers either.
+                self.app.hub.timers().touch(rooms::seats(&*self.app.db, room).await?);
+            }
             return Ok(Some(HelloRoom::Recovered { id: room.0 }));
         }
         let Some((view, place)) = self.own_room(room).await? else {

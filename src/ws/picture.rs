@@ -1,11 +1,11 @@
 //! Whole pictures and the places they stand at: what `hello` and snapshots say.
 //!
 //! Promises that a picture contains exactly the committed changes up to its place. It is read between two looks at the
-//! channel; if a change was said meanwhile, or is committed but unsaid, it is read again, at last under the lock of the
-//! row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
+//! channel, of which the second comes when everything committed has been said; if that was more, it is read again, at last
+//! under the lock of the row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
 //! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use entity::{AccountId, Millis, RoomId, account};
 use sea_orm::ConnectionTrait;
@@ -48,19 +48,21 @@ pub(super) struct UserView {
     pub(super) seat: Option<Seat>,
 }
 
-/// A room with its members and who is online, and its place.
-pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
+/// A room with its members and who is online, and its place. What is committed about `also` has been said by then.
+pub(super) async fn room(app: &App, id: RoomId, also: Channel) -> Result<(RoomView, Place)> {
     let channel = Channel::Room(id);
-    let (mut view, online, place) = match caught(app, channel, |standing| drawn(app, id, standing)).await? {
+    let caught = caught(app, channel, |standing| drawn(app, id, standing), |_| vec![also]).await?;
+    let (mut view, online, place) = match caught {
         Some(((view, online), standing)) => {
             let place = standing.place.clone();
-            app.pictures.insert(id, Arc::new(Picture { standing, view: view.clone() }));
+            app.pictures.insert(id, Arc::new(Picture::new(standing, view.clone())));
             (view, online, place)
         }
         None => {
             let (tx, place) = frozen(app, channel).await?;
             let view = rooms::picture(&*tx, id, app.clock.now()).await?;
             tx.commit_quietly().await?;
+            outbox::catch_up(&app.db, &app.hub, &[also]).await?;
             (view, None, place)
         }
     };
@@ -77,44 +79,42 @@ pub(super) async fn room(app: &App, id: RoomId) -> Result<(RoomView, Place)> {
     Ok((view, place))
 }
 
-/// Since when each member is online, in their order.
-type Online = Vec<Option<Millis>>;
-
-/// A room's picture before presence is known, and presence if it had to be asked for. One that was drawn already is as
-/// good as a new one while nothing was committed since, but for what time alone changes: in a crowd, only the first reads
-/// everybody's rows.
-async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<(RoomView, Option<Online>)> {
+/// A room's picture before presence is known, and since when each member is online if that had to be asked for. One that
+/// was drawn already is as good as a new one while nothing was committed since, but for who left and for what time alone
+/// changes: in a crowd, only the first reads everybody's rows.
+async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<(RoomView, Option<Vec<Option<Millis>>>)> {
     let same = |known: &Standing| known.place.epoch == standing.place.epoch && known.last_key == standing.last_key;
     let Some(picture) = app.pictures.get(&id).filter(|picture| same(&picture.standing)) else {
         return Ok((rooms::picture(&*app.db, id, app.clock.now()).await?, None));
     };
-    let (away, online) = match app.is_alone() {
-        // Whoever goes takes the picture along.
-        true => (Vec::new(), None),
-        false => {
-            let ids = ids(&picture.view);
-            let online = app.hub.broker().online(&ids).await?;
-            let away = ids.into_iter().zip(&online).filter(|(_, online)| online.is_none()).map(|(id, _)| id);
-            (away.collect(), Some(online))
-        }
-    };
-    Ok((rooms::redraw(&*app.db, picture.view.clone(), away, app.clock.now()).await?, online))
+    let ids = ids(&picture.view);
+    let online = app.hub.broker().online(&ids).await?;
+    let away = ids.into_iter().zip(&online).filter(|(_, online)| online.is_none()).map(|(id, _)| id);
+    // One instance alone has told everybody's departure itself.
+    let left = away.filter(|id| !app.is_alone() || picture.has_left(*id));
+    Ok((rooms::redraw(&*app.db, picture.view.clone(), left.collect(), app.clock.now()).await?, Some(online)))
 }
 
 fn ids(view: &RoomView) -> Vec<AccountId> {
     view.members.iter().map(|member| AccountId(member.person.id)).collect()
 }
 
-/// A user's friends, who of them is online, requests and seat; and the place.
-pub(super) async fn user(app: &App, id: AccountId) -> Result<(UserView, Place)> {
+/// A user's friends, who of them is online, requests and seat; and the place. What is committed about the channels that
+/// `also` finds in it has been said by then.
+pub(super) async fn user(
+    app: &App,
+    id: AccountId,
+    also: impl Fn(&UserView) -> Vec<Channel> + Sync,
+) -> Result<(UserView, Place)> {
     let channel = Channel::User(id);
     let read = |_| user_view(&*app.db, id, app.clock.now());
-    let (mut view, place) = match caught(app, channel, read).await? {
+    let (mut view, place) = match caught(app, channel, read, &also).await? {
         Some((view, standing)) => (view, standing.place),
         None => {
             let (tx, place) = frozen(app, channel).await?;
             let view = user_view(&*tx, id, app.clock.now()).await?;
             tx.commit_quietly().await?;
+            outbox::catch_up(&app.db, &app.hub, &also(&view)).await?;
             (view, place)
         }
     };
@@ -137,8 +137,14 @@ async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis
     Ok(UserView { friends, requests, run, account, state, seat })
 }
 
-/// The state of a channel that stood still while it was read, and where it stood; nothing if it never did.
-async fn caught<T, F, R>(app: &App, channel: Channel, read: F) -> Result<Option<(T, Standing)>>
+/// The state of a channel that stood still while it was read, and where it stood; nothing if it never did. What is
+/// committed about it, and about the channels that `also` finds in it, is said in between.
+async fn caught<T, F, R>(
+    app: &App,
+    channel: Channel,
+    read: F,
+    also: impl Fn(&T) -> Vec<Channel>,
+) -> Result<Option<(T, Standing)>>
 where
     F: Fn(Standing) -> R,
     R: Future<Output = Result<T>> + Send,
@@ -146,10 +152,8 @@ where
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
         let state = read(before.clone()).await?;
-        if outbox::has_unsaid(&app.db, channel, before.last_key).await? {
-            outbox::flush(&*app.db, &app.hub, &[channel]).await?;
-            continue;
-        }
+        let channels: Vec<_> = iter::once(channel).chain(also(&state)).collect();
+        outbox::catch_up(&app.db, &app.hub, &channels).await?;
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {
             return Ok(Some((state, before)));

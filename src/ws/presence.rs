@@ -3,10 +3,14 @@
 //! Promises that an edge is told after everything committed before it, so that nobody hears of a member before they
 //! hear that there is one; and that two edges of one user are told in their order. What an edge is, `realtime` decides.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
-use entity::{AccountId, Millis};
-use tokio::time::Instant;
+use entity::AccountId;
+use futures_util::future;
+use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
 
 use super::picture::{self, UserView};
@@ -14,29 +18,32 @@ use crate::{
     app::App,
     error::Result,
     friends, outbox, people,
-    realtime::{
-        Channel, Event, Place,
-        merge::{self, Told},
-        outlet::Outlet,
-        presence::Edge,
-    },
+    realtime::{Channel, Event, Place, merge, outlet::Outlet, presence::Edge},
     rooms::{self, Seat},
 };
 
-/// How exactly the end of a grace and the delay of a merged event are kept.
+/// How exactly the delay of a merged event is kept, and how long graces wait that could not end.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Graces that end in one step: their users share what the database is asked and told.
+const TOGETHER: usize = 64;
 
 /// A connection has authenticated. Answers what its user's channel tells, which was read for those who are told.
 pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<(UserView, Place)> {
     let user = outlet.account;
-    let _one_edge_at_a_time = app.hub.edge_lock(user).await;
+    let _one_edge_at_a_time = app.hub.edges().lock(user).await;
     let edge = app.hub.connect(outlet).await?;
     let telling = async {
-        let (view, place) = picture::user(app, user).await?;
-        if let Some(edge) = edge {
+        let telling = |view: &UserView| {
             let friends = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
-            tell_those(app, user, told(app, user, edge).await?, friends, view.seat).await?;
-            tell(app, user, app.hub.told(user).await?).await?;
+            edge.map(|edge| Telling { user, edge, friends, seat: view.seat })
+        };
+        // What was committed before the edge is said before it is told.
+        let hearers = |view: &UserView| telling(view).iter().flat_map(Telling::channels).collect();
+        let (view, place) = picture::user(app, user, hearers).await?;
+        if let Some(telling) = telling(&view) {
+            let next = tell_those(app, vec![telling]).await?;
+            tell(app, next).await?;
         }
         Ok((view, place))
     };
@@ -50,27 +57,32 @@ pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<(UserView, P
 
 /// A connection is gone: lost, or ended by its owner for good.
 pub(super) async fn disconnected(app: &App, outlet: &Outlet, for_good: bool) -> Result<()> {
-    let _one_edge_at_a_time = app.hub.edge_lock(outlet.account).await;
+    let _one_edge_at_a_time = app.hub.edges().lock(outlet.account).await;
     // While nobody can be found to be told, even the last goodbye is held: the end of the grace tries again.
     let held = !for_good || app.db.ping().await.is_err();
     let edge = app.hub.disconnect(outlet, held).await?;
-    tell(app, outlet.account, edge).await
+    tell(app, edge.map(|edge| (outlet.account, edge)).into_iter().collect()).await
 }
 
 /// Ends graces and tells merged presence, until `stop`.
 pub async fn watch(app: App, stop: CancellationToken) {
-    let mut look_at = Instant::now();
-    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-        if look_at <= Instant::now() {
-            look_at = Instant::now() + app.hub.broker().pace();
+    let graces = async {
+        while stop.run_until_cancelled(app.hub.broker().until_due(app.clock.now())).await.is_some() {
             if let Err(error) = expire(&app).await {
                 tracing::debug!(%error, "graces don't end");
+                stop.run_until_cancelled(tokio::time::sleep(TICK)).await;
             }
         }
-        if let Err(error) = tell_merged(&app).await {
-            tracing::warn!(%error, "telling merged presence");
+    };
+    let merged = async {
+        while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+            if let Err(error) = tell_merged(&app).await {
+                tracing::warn!(%error, "telling merged presence");
+            }
         }
-    }
+    };
+    // Nobody who is told of one waits for the other.
+    future::join(graces, merged).await;
 }
 
 async fn expire(app: &App) -> Result<()> {
@@ -78,78 +90,104 @@ async fn expire(app: &App) -> Result<()> {
     if app.drain.is_cancelled() {
         return Ok(());
     }
-    let due = app.hub.broker().due(app.clock.now()).await?;
+    let broker = app.hub.broker();
+    let mut due = broker.due(app.clock.now()).await?;
     if due.is_empty() || app.db.ping().await.is_err() {
         return Ok(());
     }
-    for user in due {
-        let _one_edge_at_a_time = app.hub.edge_lock(user).await;
-        let edge = app.hub.broker().expire(user, app.clock.now()).await?;
-        tell(app, user, edge).await?;
+    // Instances that find the same users begin with different ones.
+    due.shuffle(&mut rand::rng());
+    for users in due.chunks(TOGETHER) {
+        // Whoever comes or goes just now is due again if that changes nothing.
+        let locks: Vec<_> = users.iter().filter_map(|user| app.hub.edges().try_lock(*user)).collect();
+        let end = async |user| Ok(broker.expire(user, app.clock.now()).await?.map(|edge| (user, edge)));
+        let ended = future::join_all(locks.iter().map(|lock| end(lock.user()))).await;
+        let (ended, failed): (Vec<_>, Vec<_>) = ended.into_iter().partition(Result::is_ok);
+        tell(app, ended.into_iter().flatten().flatten().collect()).await?;
+        failed.into_iter().collect::<Result<Vec<_>>>()?;
     }
     Ok(())
 }
 
-/// Tells an edge that has taken place, and those that follow from what happened meanwhile.
-async fn tell(app: &App, user: AccountId, edge: Option<Edge>) -> Result<()> {
-    let mut next = edge;
-    while let Some(edge) = next {
-        tell_one(app, user, edge).await?;
-        next = app.hub.told(user).await?;
+/// Tells edges that have taken place, each of another user, and those that follow from what happened meanwhile. Who hears
+/// of them is looked up only now: whoever enters a room later is told of with the presence that holds then.
+async fn tell(app: &App, mut edges: Vec<(AccountId, Edge)>) -> Result<()> {
+    while !edges.is_empty() {
+        let users = || edges.iter().map(|(user, _)| *user);
+        let seats = rooms::sized_seats_of(&*app.db, users()).await?;
+        let mut friends: HashMap<_, Vec<_>> = HashMap::new();
+        for (user, friend) in friends::pairs(&*app.db, users()).await? {
+            friends.entry(user).or_default().push(friend);
+        }
+        let telling = |(user, edge): &(AccountId, Edge)| Telling {
+            user: *user,
+            edge: *edge,
+            friends: friends.remove(user).unwrap_or_default(),
+            seat: seats.get(user).copied(),
+        };
+        let tellings: Vec<_> = edges.iter().map(telling).collect();
+        let hearers: BTreeSet<_> = tellings.iter().flat_map(Telling::channels).collect();
+        outbox::catch_up(&app.db, &app.hub, &Vec::from_iter(hearers)).await?;
+        edges = tell_those(app, tellings).await?;
     }
     Ok(())
 }
 
-/// Tells one edge. Who hears of it is looked up only now: whoever enters a room later is told of
-/// with the presence that holds then.
-async fn tell_one(app: &App, user: AccountId, edge: Edge) -> Result<()> {
-    let told = told(app, user, edge).await?;
-    let friends = friends::ids(&*app.db, user).await?;
-    tell_those(app, user, told, friends, rooms::seat(&*app.db, user).await?).await
+/// An edge, and who hears of it.
+struct Telling {
+    user: AccountId,
+    edge: Edge,
+    friends: Vec<AccountId>,
+    seat: Option<Seat>,
 }
 
-/// What is told of an edge.
-async fn told(app: &App, user: AccountId, edge: Edge) -> Result<Told> {
-    match edge {
-        Edge::Online { since } => Ok(Told::Online(since)),
-        Edge::Offline { at, reason } => {
-            // Before it is told: a picture read from now on shows since when.
-            people::seen(&app.db, user, at).await?;
-            Ok(Told::Offline(at, reason))
-        }
+impl Telling {
+    fn channels(&self) -> impl Iterator<Item = Channel> {
+        let room = self.seat.iter().map(|(room, _)| Channel::Room(*room));
+        self.friends.iter().copied().map(Channel::User).chain(room)
     }
 }
 
-/// Tells friends and the room, as they were looked up after the edge.
-async fn tell_those(app: &App, user: AccountId, told: Told, friends: Vec<AccountId>, seat: Option<Seat>) -> Result<()> {
-    let mut channels: Vec<_> = friends.into_iter().map(Channel::User).collect();
-    if let Some((room, seats)) = seat {
-        if matches!(told, Told::Offline(..)) {
-            // It says when its absent members were last seen.
-            app.pictures.invalidate(&room);
-        }
-        match merge::delay(seats) {
-            None => channels.push(Channel::Room(room)),
-            Some(delay) => app.hub.merge().add(room, user, told, app.clock.now(), delay),
-        }
-    }
-    outbox::catch_up(&app.db, &app.hub, &channels).await?;
-    for channel in channels {
-        app.hub.say(channel, &event(channel, user, told)).await?;
-        if app.hub.faults().doubles() {
-            app.hub.say(channel, &event(channel, user, told)).await?;
+/// Tells friends and rooms, as they were looked up after the edges, and have heard what was committed before. Answers the
+/// edges that follow.
+async fn tell_those(app: &App, tellings: Vec<Telling>) -> Result<Vec<(AccountId, Edge)>> {
+    let lost = tellings.iter().filter_map(|telling| match telling.edge {
+        Edge::Offline { at, .. } => Some((telling.user, at)),
+        Edge::Online { .. } => None,
+    });
+    // Before it is told: a picture read from now on shows since when.
+    people::seen(&app.db, lost).await?;
+    for telling in tellings.iter().filter(|telling| matches!(telling.edge, Edge::Offline { .. })) {
+        if let Some(picture) = telling.seat.and_then(|(room, _)| app.pictures.get(&room)) {
+            picture.left(telling.user);
         }
     }
-    Ok(())
+    let say = async |telling: &Telling| {
+        let (user, edge) = (telling.user, telling.edge);
+        let merged = telling.seat.and_then(|(room, seats)| Some((room, merge::delay(seats)?)));
+        if let Some((room, delay)) = merged {
+            app.hub.merge().add(room, user, edge, app.clock.now(), delay);
+        }
+        let later = merged.map(|(room, _)| Channel::Room(room));
+        for channel in telling.channels().filter(|channel| Some(*channel) != later) {
+            app.hub.say(channel, &event(channel, user, edge)).await?;
+            if app.hub.faults().doubles() {
+                app.hub.say(channel, &event(channel, user, edge)).await?;
+            }
+        }
+        Ok(app.hub.told(user).await?.map(|edge| (user, edge)))
+    };
+    let next: Result<Vec<_>> = future::join_all(tellings.iter().map(say)).await.into_iter().collect();
+    Ok(next?.into_iter().flatten().collect())
 }
 
-fn event(channel: Channel, user: AccountId, told: Told) -> Event {
+fn event(channel: Channel, user: AccountId, edge: Edge) -> Event {
     let user = user.0;
-    match (channel, told) {
-        (Channel::Room(_), Told::Online(Millis(since))) => Event::PresenceOnline { user, since },
-        (Channel::Room(_), Told::Offline(Millis(at), reason)) => Event::PresenceOffline { user, at, reason },
-        (Channel::User(_), Told::Online(Millis(since))) => Event::FriendOnline { user, since },
-        (Channel::User(_), Told::Offline(Millis(at), reason)) => Event::FriendOffline { user, at, reason },
+    match (channel, edge) {
+        (Channel::Room(_), Edge::Online { since }) => Event::PresenceOnline { user, since: since.0 },
+        (Channel::Room(_), Edge::Offline { at, reason }) => Event::PresenceOffline { user, at: at.0, reason },
+        (Channel::User(_), Edge::Online { since }) => Event::FriendOnline { user, since: since.0 },
+        (Channel::User(_), Edge::Offline { at, reason }) => Event::FriendOffline { user, at: at.0, reason },
     }
 }
 

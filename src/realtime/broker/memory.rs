@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use dashmap::DashMap;
 use entity::{AccountId, Millis, OutboxId};
+use tokio::sync::Notify;
 
 use super::{About, Broker, ConnectionInfo, Control, Delivery, InstanceInfo, Message, Sink, Standing};
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
     },
 };
 
-/// Asking costs nothing here.
-const PACE: Duration = Duration::from_millis(50);
+/// How late the end of a grace is found if the clock jumps. What the clock says by itself is found in time.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a channel remembers.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,9 @@ pub struct MemoryBroker {
     memory: Memory,
     channels: DashMap<Channel, State>,
     presence: Mutex<Presence>,
+    grace: Duration,
+    /// Somebody is held for less than a look's time.
+    held: Notify,
     kept: Mutex<HashMap<String, (String, Millis)>>,
 }
 
@@ -91,6 +95,8 @@ impl MemoryBroker {
             memory,
             channels: DashMap::new(),
             presence: Mutex::new(Presence::new(grace)),
+            grace,
+            held: Notify::new(),
             kept: Mutex::default(),
         }
     }
@@ -172,7 +178,11 @@ impl Broker for MemoryBroker {
     }
 
     async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>> {
-        Ok(self.presence().disconnect(user, device, now, held))
+        let edge = self.presence().disconnect(user, device, now, held);
+        if held && self.grace < LOOK {
+            self.held.notify_one();
+        }
+        Ok(edge)
     }
 
     async fn told(&self, _user: AccountId, _now: Millis) -> Result<Option<Edge>> {
@@ -185,8 +195,14 @@ impl Broker for MemoryBroker {
         Ok(())
     }
 
-    fn pace(&self) -> Duration {
-        PACE
+    async fn until_due(&self, now: Millis) {
+        let due = self.presence().next_due().map_or(LOOK, |due| clock::until(now, due));
+        // Whoever is due and can't be let go just now is not asked for without a pause.
+        let wait = due.clamp(Duration::from_millis(1), LOOK);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.held.notified() => {}
+        }
     }
 
     async fn due(&self, now: Millis) -> Result<Vec<AccountId>> {

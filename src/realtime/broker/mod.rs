@@ -282,8 +282,8 @@ pub trait Broker: Send + Sync + Debug {
     /// Whoever is held will not come back: the grace ends at once.
     async fn give_up(&self, user: AccountId, now: Millis) -> Result<()>;
 
-    /// How often it is worth asking who is due.
-    fn pace(&self) -> Duration;
+    /// Waits until it is worth asking who is due.
+    async fn until_due(&self, now: Millis);
 
     /// Whose grace has ended.
     async fn due(&self, now: Millis) -> Result<Vec<AccountId>>;

@@ -289,8 +289,8 @@ impl Broker for RedisBroker {
         self.inner.give_up(user, now).await
     }
 
-    fn pace(&self) -> Duration {
-        DUE
+    async fn until_due(&self, _now: Millis) {
+        tokio::time::sleep(DUE).await;
     }
 
     async fn due(&self, now: Millis) -> Result<Vec<AccountId>> {
