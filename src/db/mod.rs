@@ -4,6 +4,7 @@
 //! first statement, so nobody fails half-way because somebody else wrote. Migrations are applied on connecting.
 //! Queries live in the features' `store.rs`.
 
+mod durable;
 mod readers;
 mod tx;
 
@@ -11,6 +12,7 @@ use std::{
     collections::BTreeSet,
     mem,
     ops::Deref,
+    str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -24,7 +26,7 @@ use sea_orm::{
     ColumnTrait, ConnectOptions, ConnectionTrait, Database, DbBackend, DbErr, EntityTrait, RuntimeErr, SqlErr,
     SqlxError, Value,
     sea_query::{Expr, postgres_array::NotU8},
-    sqlx::Executor,
+    sqlx::{Executor, sqlite::SqliteConnectOptions},
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -45,6 +47,7 @@ pub struct Db {
     readers: Readers,
     /// SQLite has one writer; queueing for it here is fair and never busy-waits.
     writer: Option<Arc<Semaphore>>,
+    log: Option<Arc<durable::Log>>,
     commits: watch::Sender<()>,
     notes: Notes,
     spoken: Option<Arc<Spoken>>,
@@ -103,7 +106,8 @@ impl Db {
             .map_sqlx_sqlite_opts(|sqlite| {
                 sqlite
                     .pragma("journal_mode", "WAL")
-                    .pragma("synchronous", "FULL")
+                    // Each commit is written to the disk by `durable`.
+                    .pragma("synchronous", "NORMAL")
                     .pragma("foreign_keys", "ON")
                     // What is deleted is gone from the file as well.
                     .pragma("secure_delete", "ON")
@@ -119,10 +123,16 @@ impl Db {
             )
         })?;
         let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
+        let log = if sqlite {
+            let file = SqliteConnectOptions::from_str(url.expose()).context("the database's address")?;
+            Some(Arc::new(durable::Log::of(file.get_filename().to_owned())))
+        } else {
+            None
+        };
         // What one instance alone has not said, it knows; among several, only the rows know.
         let spoken = config.is_alone().then(|| Arc::new(Spoken::new()));
         let readers = Readers::new(pool, connections);
-        Ok(Self { readers, writer, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
+        Ok(Self { readers, writer, log, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
     }
 
     /// Whether everything that was committed before now is said, as far as this is known without asking. What another

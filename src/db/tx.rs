@@ -1,7 +1,7 @@
 //! What writes: transactions, and statements that need none.
 //!
-//! Promises that SQLite's one writer place is held from the first statement to the last, and that whoever says what was
-//! committed is woken by the commit and finds its notes.
+//! Promises that SQLite's one writer place is held from the first statement to the last, that a commit is on the disk when
+//! it ends, and that whoever says what was committed is woken by the commit and finds its notes.
 
 use std::{
     mem,
@@ -13,7 +13,7 @@ use anyhow::Context;
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::{Db, Notes, Spoken};
+use super::{Db, Notes, Spoken, durable::Log};
 use crate::error::Result;
 
 impl Db {
@@ -33,11 +33,12 @@ impl Db {
         };
         let inner = self.readers.pool().begin_with_options(options).await?;
         let (notes, commits, spoken) = (Mutex::default(), self.commits.clone(), self.spoken.clone());
-        Ok(Tx { inner, _writer: writer, notes, left: Arc::clone(&self.notes), commits, spoken })
+        Ok(Tx { inner, writer, log: self.log.clone(), notes, left: Arc::clone(&self.notes), commits, spoken })
     }
 
     /// For one statement that writes, says nothing and needs no other: it is a transaction by itself, and is spared two
-    /// ways to the database. `&*alone` is its connection.
+    /// ways to the database. SQLite's is on the disk with the next transaction: a loss of power may undo it until then.
+    /// `&*alone` is its connection.
     pub async fn alone(&self) -> Result<Alone> {
         Ok(Alone { _writer: self.writer().await?, pool: self.readers.pool().clone() })
     }
@@ -88,7 +89,8 @@ impl Drop for Committing {
 pub struct Tx {
     inner: DatabaseTransaction,
     // After `inner`: the place is free once the transaction has ended.
-    _writer: Option<OwnedSemaphorePermit>,
+    writer: Option<OwnedSemaphorePermit>,
+    log: Option<Arc<Log>>,
     notes: Mutex<Vec<String>>,
     left: Notes,
     commits: watch::Sender<()>,
@@ -105,7 +107,7 @@ impl Tx {
     pub async fn commit(self) -> Result<()> {
         let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let committing = Committing::begin(notes, self.left, self.spoken);
-        self.inner.commit().await?;
+        end(self.inner, self.writer, self.log).await?;
         drop(committing);
         self.commits.send_replace(());
         Ok(())
@@ -113,8 +115,18 @@ impl Tx {
 
     /// Makes it last without waking the relay: nothing was said in it.
     pub async fn commit_quietly(self) -> Result<()> {
-        Ok(self.inner.commit().await?)
+        end(self.inner, self.writer, self.log).await
     }
+}
+
+async fn end(inner: DatabaseTransaction, writer: Option<OwnedSemaphorePermit>, log: Option<Arc<Log>>) -> Result<()> {
+    inner.commit().await?;
+    // The next one writes while this one waits for the disk.
+    drop(writer);
+    if let Some(log) = log {
+        log.sync().await?;
+    }
+    Ok(())
 }
 
 impl Deref for Tx {

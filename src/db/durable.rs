@@ -1,0 +1,98 @@
+//! How commits to SQLite come to the disk: many with one write.
+//!
+//! SQLite would wait for the disk within every commit, its one writer place taken: nobody could write meanwhile. Here a
+//! commit ends in the write-ahead log (`synchronous = NORMAL`), where the end of the process can't harm it any more, and
+//! whoever committed waits outside: the first to wait has the log written to the disk for everybody who has committed by
+//! then (group commit: DeWitt et al., Implementation Techniques for Main Memory Database Systems, SIGMOD 1984).
+//!
+//! Promises that nobody is answered before the change would outlive a loss of power. Others may have seen it by then: what
+//! is read of a database is committed, and not yet for ever.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind},
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
+
+use anyhow::Context;
+use tokio::{sync::Mutex, task::spawn_blocking};
+
+/// The log of one database.
+#[derive(Debug)]
+pub(super) struct Log {
+    file: PathBuf,
+    committed: AtomicU64,
+    /// So many commits are on the disk.
+    synced: Mutex<u64>,
+}
+
+impl Log {
+    /// The write-ahead log of the database in `file`.
+    pub(super) fn of(file: PathBuf) -> Self {
+        let mut file = file.into_os_string();
+        file.push("-wal");
+        Self { file: file.into(), committed: AtomicU64::new(0), synced: Mutex::new(0) }
+    }
+
+    /// Waits until what the caller has committed is on the disk.
+    pub(super) async fn sync(&self) -> anyhow::Result<()> {
+        let mine = self.committed.fetch_add(1, SeqCst) + 1;
+        let mut synced = self.synced.lock().await;
+        if *synced < mine {
+            let all = self.committed.load(SeqCst);
+            let file = self.file.clone();
+            spawn_blocking(move || write(file)).await?.context("writing the database's log to the disk")?;
+            *synced = all;
+        }
+        Ok(())
+    }
+}
+
+fn write(log: PathBuf) -> io::Result<()> {
+    // Opened anew each time: the last connection to close takes the file along, when it has written all of it to the
+    // database, and to the disk; so does a database in memory, which has none.
+    match File::open(log) {
+        Ok(log) => log.sync_data(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn everybody_who_committed_waits_for_a_write_that_began_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::of(folder.path().join("a.db"));
+        log.sync().await.unwrap();
+        assert_eq!(*log.synced.lock().await, 1, "without a log, everything is in the database");
+        std::fs::write(folder.path().join("a.db-wal"), "frames").unwrap();
+        // While the place is taken, everybody commits; then one write is enough.
+        let taken = log.synced.lock().await;
+        let all = join_all((0..50).map(|_| log.sync()));
+        let (ends, ()) = tokio::join!(all, async {
+            while log.committed.load(SeqCst) < 51 {
+                tokio::task::yield_now().await;
+            }
+            drop(taken);
+        });
+        ends.into_iter().collect::<anyhow::Result<Vec<_>>>().unwrap();
+        assert_eq!(*log.synced.lock().await, 51);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_written_is_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::of(folder.path().join("file"));
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let below = Log::of(folder.path().join("file/a.db"));
+        log.sync().await.unwrap();
+        assert!(below.sync().await.is_err());
+        assert_eq!(*below.synced.lock().await, 0);
+    }
+}
