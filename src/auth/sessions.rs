@@ -1,15 +1,12 @@
 //! Sessions: a row each, and a cache in front that an end reaches at once.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use entity::{AccountId, Millis, SessionId, account, session};
 use moka::sync::Cache as Moka;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter, QuerySelect, Select,
     sea_query::{Expr, IntoCondition},
 };
 
@@ -80,7 +77,8 @@ impl Cache {
     }
 }
 
-async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known> {
+/// Sessions that nobody has ended, each with its account. Whether their time is over, who asks looks.
+fn living() -> Select<session::Entity> {
     let owner = session::Entity::belongs_to(account::Entity)
         .from(session::Column::AccountId)
         .to(account::Column::Id)
@@ -88,13 +86,18 @@ async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known>
             let epoch = Expr::col((session, session::Column::Epoch));
             epoch.equals((account, account::Column::Epoch)).into_condition()
         });
-    let alive = session::Entity::find_by_id(id)
+    session::Entity::find()
         .select_only()
+        .join(JoinType::InnerJoin, owner.into())
+        .filter(account::Column::DeletedAt.is_null())
+}
+
+async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known> {
+    let alive = living()
         .column(session::Column::AccountId)
         .column(account::Column::Staff)
         .column(session::Column::ExpiresAt)
-        .join(JoinType::InnerJoin, owner.into())
-        .filter(account::Column::DeletedAt.is_null())
+        .filter(session::Column::Id.eq(id))
         .into_tuple::<(AccountId, bool, Millis)>()
         .one(connection)
         .await?;
@@ -107,19 +110,14 @@ pub async fn alive(
     ids: impl IntoIterator<Item = SessionId>,
     now: Millis,
 ) -> Result<HashSet<SessionId>> {
-    let sessions = session::Entity::find()
+    let alive = living()
+        .column(session::Column::Id)
         .filter(db::among(connection, session::Column::Id, ids))
         .filter(session::Column::ExpiresAt.gt(now))
+        .into_tuple::<SessionId>()
         .all(connection)
         .await?;
-    let owners = account::Entity::find()
-        .filter(db::among(connection, account::Column::Id, sessions.iter().map(|session| session.account_id)))
-        .filter(account::Column::DeletedAt.is_null())
-        .all(connection)
-        .await?;
-    let epochs: HashMap<_, _> = owners.into_iter().map(|account| (account.id, account.epoch)).collect();
-    let alive = sessions.into_iter().filter(|session| epochs.get(&session.account_id) == Some(&session.epoch));
-    Ok(alive.map(|session| session.id).collect())
+    Ok(alive.into_iter().collect())
 }
 
 /// Begins a session of `account` in its present epoch. The account's row must be locked by `tx`.

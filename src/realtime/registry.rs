@@ -283,7 +283,16 @@ impl Registry {
 
     /// Every connection here.
     pub fn all(&self) -> Vec<Arc<Outlet>> {
-        self.accounts.iter().flat_map(|devices| devices.clone()).collect()
+        self.those(|_| true)
+    }
+
+    /// The connections here that are `wanted`.
+    pub fn those(&self, wanted: impl Fn(&Outlet) -> bool) -> Vec<Arc<Outlet>> {
+        let mut found = Vec::new();
+        for devices in &self.accounts {
+            found.extend(devices.iter().filter(|outlet| wanted(outlet)).cloned());
+        }
+        found
     }
 
     /// How many are connected here.
