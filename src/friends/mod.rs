@@ -63,7 +63,8 @@ async fn carry_out(
         Change::Nothing { .. } => Ok(()),
         Change::Ask => {
             store::insert_request(tx, my_id, other_id, now).await?;
-            let event = Event::FriendRequested { user: my_id.0, person: person(me, standings.state(my_id)), at: now.0 };
+            let event =
+                Event::FriendRequested { user: my_id.0, person: person(me.into(), standings.state(my_id)), at: now.0 };
             outbox::say(tx, Channel::User(other_id), now, &event).await
         }
         Change::TakeBack => {
@@ -105,7 +106,7 @@ async fn say_to_both(
 /// A friend as nobody is online; the hub fills in who is.
 fn friend_view(account: &account::Model, standings: &Standings) -> FriendView {
     FriendView {
-        person: person(account, standings.state(account.id)),
+        person: person(account.into(), standings.state(account.id)),
         online: false,
         since: account.seen_at.map(|at| at.0),
     }
@@ -171,7 +172,7 @@ pub async fn around(
     let accounts = people::list(connection, others()).await?;
     let friends = found.friends.iter().filter_map(|(id, _)| accounts.get(id));
     let request = |(id, at): &(AccountId, Millis)| {
-        let person = person(accounts.get(id)?, standings.state(*id));
+        let person = person(accounts.get(id)?.into(), standings.state(*id));
         Some(RequestView { user: id.0, person, at: at.0 })
     };
     let friends = friends.map(|account| friend_view(account, &standings)).collect();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use entity::{AccountId, Millis, account};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::CaseStatement,
 };
 use serde::Serialize;
@@ -73,14 +73,41 @@ pub fn public(account: &account::Model, closeness: Closeness, state: State) -> P
     }
 }
 
-/// `account` as the socket tells it, while it does what `state` says.
-pub fn person(account: &account::Model, state: State) -> PersonView {
+/// As much of an account as others see of it.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Face {
+    /// Whose it is.
+    pub id: AccountId,
+    /// Family name.
+    pub last_name: String,
+    /// Given name.
+    pub first_name: String,
+    /// Address of a picture.
+    pub image: Option<String>,
+    /// When the last device was lost.
+    pub seen_at: Option<Millis>,
+}
+
+impl From<&account::Model> for Face {
+    fn from(account: &account::Model) -> Self {
+        Self {
+            id: account.id,
+            last_name: account.last_name.clone(),
+            first_name: account.first_name.clone(),
+            image: account.image.clone(),
+            seen_at: account.seen_at,
+        }
+    }
+}
+
+/// Somebody as the socket tells it, who does what `state` says.
+pub fn person(face: Face, state: State) -> PersonView {
     PersonView {
-        id: account.id.0,
-        name: full_name(&account.last_name, &account.first_name),
-        last_name: account.last_name.clone(),
-        first_name: account.first_name.clone(),
-        image: account.image.clone(),
+        id: face.id.0,
+        name: full_name(&face.last_name, &face.first_name),
+        last_name: face.last_name,
+        first_name: face.first_name,
+        image: face.image,
         current_state: state.code(),
         state: state.as_str(),
     }

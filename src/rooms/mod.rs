@@ -10,7 +10,7 @@ mod store;
 
 use std::{collections::HashMap, net::IpAddr};
 
-use entity::{AccountId, Millis, RoomId, account, membership, room};
+use entity::{AccountId, Millis, RoomId, account, room};
 use sea_orm::ConnectionTrait;
 
 use self::policy::{Door, Entry};
@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     http::page::Page,
     outbox,
-    people::{self, person},
+    people::{self, Face, person},
     realtime::{
         Channel, Event,
         protocol::events::{CountView, ExitReason, MemberView, RoomView},
@@ -103,7 +103,7 @@ async fn prove(app: &App, who: AccountId, room: RoomId, password: String, peer: 
 async fn take_seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
     store::insert_membership(tx, account.id, room, now).await?;
     let standings = runs::standings(&**tx, now, [account.id]).await?;
-    let member = member_view(account, None, &standings);
+    let member = member_view(account.into(), None, &standings);
     let (entered, moved) = (Event::RoomEntered { member }, Event::RoomMoved { room: Some(room.0) });
     outbox::say_each(tx, now, [(Channel::Room(room), &entered), (Channel::User(account.id), &moved)]).await
 }
@@ -171,7 +171,7 @@ pub async fn member_changed(tx: &Tx, account: &account::Model, at: Millis) -> Re
     let Some(seat) = store::find_membership(&**tx, account.id).await? else { return Ok(()) };
     store::lock_room(tx, seat.room_id).await?;
     let standings = runs::standings(&**tx, at, [account.id]).await?;
-    let member = member_view(account, Some(&seat), &standings);
+    let member = member_view(account.into(), seat.goal, &standings);
     outbox::say(tx, Channel::Room(seat.room_id), at, &Event::RoomUpdated { member }).await
 }
 
@@ -221,27 +221,23 @@ pub async fn sized_seats_of(
 }
 
 /// A member as nobody is online; the hub fills in who is.
-fn member_view(account: &account::Model, seat: Option<&membership::Model>, standings: &Standings) -> MemberView {
-    MemberView {
-        person: person(account, standings.state(account.id)),
-        online: false,
-        since: account.seen_at.map(|at| at.0),
-        goal: seat.and_then(|seat| seat.goal.clone()),
-        run: standings.view(account.id).map(Box::new),
-    }
+fn member_view(face: Face, goal: Option<String>, standings: &Standings) -> MemberView {
+    let (id, since) = (face.id, face.seen_at.map(|at| at.0));
+    let person = person(face, standings.state(id));
+    MemberView { person, online: false, since, goal, run: standings.view(id).map(Box::new) }
 }
 
 /// The whole picture of an open room, before presence is known.
 pub async fn picture(connection: &impl ConnectionTrait, room: RoomId, now: Millis) -> Result<RoomView> {
     let open = store::get_room(connection, room).await?;
-    let members = store::list_members(connection, room).await?;
-    let standings = runs::standings(connection, now, members.iter().map(|(seat, _)| seat.account_id)).await?;
+    let members = store::list_faces(connection, room).await?;
+    let standings = runs::standings(connection, now, members.iter().map(|(face, _)| face.id)).await?;
     Ok(RoomView {
         id: open.id.0,
         name: open.name,
         description: open.description,
         has_password: open.password_hash.is_some(),
-        members: members.iter().map(|(seat, account)| member_view(account, Some(seat), &standings)).collect(),
+        members: members.into_iter().map(|(face, goal)| member_view(face, goal, &standings)).collect(),
     })
 }
 
@@ -310,8 +306,8 @@ pub struct Detail {
 pub async fn detail(app: &App, id: RoomId) -> Result<Detail> {
     let room = store::find_room(&*app.db, id).await?.ok_or(ErrorCode::RoomNotFound)?;
     let members = store::list_members(&*app.db, id).await?;
-    let ids: Vec<_> = members.iter().map(|(seat, _)| seat.account_id).collect();
+    let ids: Vec<_> = members.iter().map(|account| account.id).collect();
     let online = app.hub.seen(&ids).await;
     let standings = runs::standings(&*app.db, app.clock.now(), ids).await?;
-    Ok(Detail { room, members: members.into_iter().map(|(_, account)| account).zip(online).collect(), standings })
+    Ok(Detail { room, members: members.into_iter().zip(online).collect(), standings })
 }

@@ -15,6 +15,7 @@ use crate::{
     error::{ErrorCode, Result},
     grams,
     http::page::Page,
+    people::Face,
     tally::{self, Changes, Group, buckets::first_id},
 };
 
@@ -140,21 +141,39 @@ pub(super) async fn find_seated(
         .await
 }
 
-/// The seats of a room with who sits there, in the order of entering.
-pub(super) async fn list_members(
-    connection: &impl ConnectionTrait,
-    room: RoomId,
-) -> Result<Vec<(membership::Model, account::Model)>> {
-    let seats = membership::Entity::find()
-        .select_also(account::Entity)
-        .join(JoinType::InnerJoin, belongs_to_account())
+/// Those who sit in a room, in the order of entering.
+fn members(room: RoomId) -> Select<account::Entity> {
+    account::Entity::find()
+        .join(JoinType::InnerJoin, belongs_to_account().rev())
         .filter(membership::Column::RoomId.eq(room))
         .filter(account::Column::DeletedAt.is_null())
         .order_by_asc(membership::Column::EnteredAt)
         .order_by_asc(membership::Column::AccountId)
-        .all(connection)
-        .await?;
-    Ok(seats.into_iter().filter_map(|(seat, account)| Some((seat, account?))).collect())
+}
+
+/// The accounts of those who sit in a room, in the order of entering.
+pub(super) async fn list_members(
+    connection: &impl ConnectionTrait,
+    room: RoomId,
+) -> Result<Vec<account::Model>, DbErr> {
+    members(room).all(connection).await
+}
+
+/// The same as others see them, and what each works on.
+pub(super) async fn list_faces(
+    connection: &impl ConnectionTrait,
+    room: RoomId,
+) -> Result<Vec<(Face, Option<String>)>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Member {
+        #[sea_orm(nested)]
+        face: Face,
+        goal: Option<String>,
+    }
+    use account::Column::{FirstName, Id, Image, LastName, SeenAt};
+    let members = members(room).select_only().columns([Id, LastName, FirstName, Image, SeenAt]);
+    let members = members.column(membership::Column::Goal).into_model::<Member>().all(connection).await?;
+    Ok(members.into_iter().map(|member| (member.face, member.goal)).collect())
 }
 
 fn belongs_to_account() -> RelationDef {
