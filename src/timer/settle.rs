@@ -90,7 +90,7 @@ pub(super) fn next_due(run: &Run, now: Millis) -> Option<Millis> {
 }
 
 /// Whether it matters that the owner is there, and was not noted lately.
-pub(super) fn wants_sight(run: &Run, now: Millis) -> bool {
+pub fn wants_sight(run: &Run, now: Millis) -> bool {
     run.row.total_time == 0 && clock::after(run.row.seen_at, LOOK) <= now
 }
 

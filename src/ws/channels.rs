@@ -3,7 +3,7 @@
 //! Promises no gap between a picture and what follows it: a channel's gate is closed before its state is read, and
 //! opened at the place where the state stands.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::ready, sync::Arc};
 
 use entity::RoomId;
 use serde::Serialize;
@@ -151,7 +151,7 @@ impl Connection {
     async fn send_state(&mut self, channel: Channel) -> Result<Option<Place>> {
         let room = match channel {
             Channel::User(account) => {
-                let (state, place) = picture::user(&self.app, account, |_| Vec::new()).await?;
+                let (state, place) = picture::user(&self.app, account, |_| ready(Ok(Vec::new()))).await?;
                 self.take_back(state.seat.map(|(room, _)| room)).await?;
                 self.write([self.snapshot(channel, place.clone(), state)]);
                 return Ok(Some(place));

@@ -1,6 +1,6 @@
 //! The first push: who am I, what time is it, who is there, what did I miss.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,7 +24,7 @@ use crate::{
         },
         shown::Shown,
     },
-    rooms, timer,
+    rooms,
 };
 
 #[derive(Serialize, ToSchema)]
@@ -63,8 +63,6 @@ impl Connection {
         app.auth.check_session(self.caller.account, self.caller.session).await?;
         let own = Channel::User(self.caller.account);
         app.hub.subscribe(&self.outlet, own).await?;
-        // Before anybody is online: afterwards nobody could tell that a timer was left alone until now.
-        timer::sighted(&app, self.caller.account).await?;
         let (mut user, mut place) = presence::connected(&app, &self.outlet).await?;
         let (room, channels, missed) = loop {
             let (mut channels, mut missed) = (Channels::new(), Vec::new());
@@ -77,7 +75,7 @@ impl Connection {
                 break (room, channels, missed);
             }
             self.leave_channel();
-            (user, place) = picture::user(&app, self.caller.account, |_| Vec::new()).await?;
+            (user, place) = picture::user(&app, self.caller.account, |_| ready(Ok(Vec::new()))).await?;
         };
         let hello = Hello {
             session: self.caller.session.0,

@@ -5,7 +5,7 @@
 //! under the lock of the row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
 //! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
 
-use std::{iter, sync::Arc};
+use std::{future::ready, iter, sync::Arc};
 
 use entity::{AccountId, Millis, RoomId, account};
 use sea_orm::ConnectionTrait;
@@ -23,7 +23,7 @@ use crate::{
         protocol::events::{FriendView, RequestView, RoomView, RunView},
     },
     rooms::{self, Seat},
-    runs::State,
+    runs::{Run, State},
 };
 
 /// Looks without a lock before one is taken.
@@ -43,6 +43,9 @@ pub(super) struct UserView {
     /// What one does; `run` says it to the client.
     #[serde(skip)]
     pub(super) state: State,
+    /// One's own timer as it was read.
+    #[serde(skip)]
+    pub(super) open: Option<Run>,
     /// Where the user sits. The room's picture says it to the client.
     #[serde(skip)]
     pub(super) seat: Option<Seat>,
@@ -51,7 +54,7 @@ pub(super) struct UserView {
 /// A room with its members and who is online, and its place. What is committed about `also` has been said by then.
 pub(super) async fn room(app: &App, id: RoomId, also: Channel) -> Result<(RoomView, Place)> {
     let channel = Channel::Room(id);
-    let caught = caught(app, channel, |standing| drawn(app, id, standing), |_| vec![also]).await?;
+    let caught = caught(app, channel, |standing| drawn(app, id, standing), |_| ready(Ok(vec![also]))).await?;
     let (mut view, online, place) = match caught {
         Some(((view, online), standing)) => {
             let place = standing.place.clone();
@@ -99,22 +102,22 @@ fn ids(view: &RoomView) -> Vec<AccountId> {
     view.members.iter().map(|member| AccountId(member.person.id)).collect()
 }
 
-/// A user's friends, who of them is online, requests and seat; and the place. What is committed about the channels that
-/// `also` finds in it has been said by then.
-pub(super) async fn user(
-    app: &App,
-    id: AccountId,
-    also: impl Fn(&UserView) -> Vec<Channel> + Sync,
-) -> Result<(UserView, Place)> {
+/// A user's friends, who of them is online, requests and seat; and the place. `meanwhile` is done between the two looks;
+/// what is committed about the channels that it answers has been said when this ends.
+pub(super) async fn user<M, S>(app: &App, id: AccountId, meanwhile: M) -> Result<(UserView, Place)>
+where
+    M: Fn(&UserView) -> S,
+    S: Future<Output = Result<Vec<Channel>>> + Send,
+{
     let channel = Channel::User(id);
     let read = |_| user_view(&*app.db, id, app.clock.now());
-    let (mut view, place) = match caught(app, channel, read, &also).await? {
+    let (mut view, place) = match caught(app, channel, read, &meanwhile).await? {
         Some((view, standing)) => (view, standing.place),
         None => {
             let (tx, place) = frozen(app, channel).await?;
             let view = user_view(&*tx, id, app.clock.now()).await?;
             tx.commit_quietly().await?;
-            outbox::catch_up(&app.db, &app.hub, &also(&view)).await?;
+            outbox::catch_up(&app.db, &app.hub, &meanwhile(&view).await?).await?;
             (view, place)
         }
     };
@@ -133,26 +136,23 @@ pub(super) async fn user(
 async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis) -> Result<UserView> {
     let (account, seat) = rooms::seated(connection, id).await?;
     let (friends, requests, standings) = friends::around(connection, id, now).await?;
-    let (run, state) = (standings.view(id), standings.state(id));
-    Ok(UserView { friends, requests, run, account, state, seat })
+    let (run, state, open) = (standings.view(id), standings.state(id), standings.run(id).cloned());
+    Ok(UserView { friends, requests, run, account, state, open, seat })
 }
 
-/// The state of a channel that stood still while it was read, and where it stood; nothing if it never did. What is
-/// committed about it, and about the channels that `also` finds in it, is said in between.
-async fn caught<T, F, R>(
-    app: &App,
-    channel: Channel,
-    read: F,
-    also: impl Fn(&T) -> Vec<Channel>,
-) -> Result<Option<(T, Standing)>>
+/// The state of a channel that stood still while it was read, and where it stood; nothing if it never did. In between,
+/// `meanwhile` is done, and what is committed about the channel and about those that it answers is said.
+async fn caught<T, F, R, M, S>(app: &App, channel: Channel, read: F, meanwhile: M) -> Result<Option<(T, Standing)>>
 where
     F: Fn(Standing) -> R,
     R: Future<Output = Result<T>> + Send,
+    M: Fn(&T) -> S,
+    S: Future<Output = Result<Vec<Channel>>> + Send,
 {
     for _ in 0..TRIES {
         let before = app.hub.standing(channel).await?;
         let state = read(before.clone()).await?;
-        let channels: Vec<_> = iter::once(channel).chain(also(&state)).collect();
+        let channels: Vec<_> = iter::once(channel).chain(meanwhile(&state).await?).collect();
         outbox::catch_up(&app.db, &app.hub, &channels).await?;
         let after = app.hub.standing(channel).await?;
         if before.place.epoch == after.place.epoch && before.last_key == after.last_key {

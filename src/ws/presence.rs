@@ -5,10 +5,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::OnceLock,
     time::Duration,
 };
 
-use entity::AccountId;
+use entity::{AccountId, Millis};
 use futures_util::future;
 use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
@@ -20,39 +21,57 @@ use crate::{
     friends, outbox, people,
     realtime::{Channel, Event, Place, merge, outlet::Outlet, presence::Edge},
     rooms::{self, Seat},
+    timer,
 };
 
-/// How exactly the delay of a merged event is kept, and how long graces wait that could not end.
+/// How exactly the delay of a merged event is kept.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long what could not be told waits.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// Graces that end in one step: their users share what the database is asked and told.
 const TOGETHER: usize = 64;
 
-/// A connection has authenticated. Answers what its user's channel tells, which was read for those who are told.
+/// A connection has authenticated. Answers what its user's channel tells.
 pub(super) async fn connected(app: &App, outlet: &Outlet) -> Result<(UserView, Place)> {
     let user = outlet.account;
     let _one_edge_at_a_time = app.hub.edges().lock(user).await;
-    let edge = app.hub.connect(outlet).await?;
-    let telling = async {
-        let telling = |view: &UserView| {
-            let friends = view.friends.iter().map(|friend| AccountId(friend.person.id)).collect();
-            edge.map(|edge| Telling { user, edge, friends, seat: view.seat })
-        };
-        // What was committed before the edge is said before it is told.
-        let hearers = |view: &UserView| telling(view).iter().flat_map(Telling::channels).collect();
-        let (view, place) = picture::user(app, user, hearers).await?;
-        if let Some(telling) = telling(&view) {
-            let next = tell_those(app, vec![telling]).await?;
-            tell(app, next).await?;
-        }
-        Ok((view, place))
-    };
-    let told = telling.await;
-    if told.is_err() {
+    let edge = OnceLock::new();
+    let told = announce(app, outlet, &edge).await;
+    if told.is_err() && edge.get().is_some() {
         // Nobody was told, so nobody is online: the connection ends and comes back.
         app.hub.disconnect(outlet, false).await?;
     }
     told
+}
+
+/// Connects, with its `edge`, while its user's picture is read: one that nothing was said about between the two holds
+/// after the edge as well, and says who hears of it.
+async fn announce(app: &App, outlet: &Outlet, edge: &OnceLock<Option<Edge>>) -> Result<(UserView, Place)> {
+    let (user, began) = (outlet.account, app.clock.now());
+    let connect = |view: &UserView| {
+        let left_alone = view.open.as_ref().is_some_and(|run| timer::settle::wants_sight(run, began));
+        let hearers = Hearers::of(view);
+        async move {
+            if edge.get().is_none() {
+                // Before anybody is online: afterwards nobody could tell that a timer was left alone until now.
+                if left_alone {
+                    timer::sighted(app, user).await?;
+                }
+                let decided = app.hub.connect(outlet).await?;
+                edge.get_or_init(|| decided);
+            }
+            // What was committed before the edge is said before it is told.
+            Ok(if edge.get().is_some_and(Option::is_some) { hearers.channels().collect() } else { Vec::new() })
+        }
+    };
+    let (view, place) = picture::user(app, user, connect).await?;
+    if let Some(Some(edge)) = edge.get().copied() {
+        let next = tell_those(app, vec![Telling { user, edge, decided: began, hearers: Hearers::of(&view) }]).await?;
+        tell(app, next).await?;
+    }
+    Ok((view, place))
 }
 
 /// A connection is gone: lost, or ended by its owner for good.
@@ -70,15 +89,13 @@ pub async fn watch(app: App, stop: CancellationToken) {
         while stop.run_until_cancelled(app.hub.broker().until_due(app.clock.now())).await.is_some() {
             if let Err(error) = expire(&app).await {
                 tracing::debug!(%error, "graces don't end");
-                stop.run_until_cancelled(tokio::time::sleep(TICK)).await;
+                stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
             }
         }
     };
     let merged = async {
         while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-            if let Err(error) = tell_merged(&app).await {
-                tracing::warn!(%error, "telling merged presence");
-            }
+            tell_merged(&app).await;
         }
     };
     // Nobody who is told of one waits for the other.
@@ -86,10 +103,6 @@ pub async fn watch(app: App, stop: CancellationToken) {
 }
 
 async fn expire(app: &App) -> Result<()> {
-    // Those whom a draining instance sends away come back to another; nobody is told that they left.
-    if app.drain.is_cancelled() {
-        return Ok(());
-    }
     let broker = app.hub.broker();
     let mut due = broker.due(app.clock.now()).await?;
     if due.is_empty() || app.db.ping().await.is_err() {
@@ -98,6 +111,10 @@ async fn expire(app: &App) -> Result<()> {
     // Instances that find the same users begin with different ones.
     due.shuffle(&mut rand::rng());
     for users in due.chunks(TOGETHER) {
+        // Those whom a draining instance sends away come back to another; nobody is told that they left.
+        if app.drain.is_cancelled() {
+            break;
+        }
         // Whoever comes or goes just now is due again if that changes nothing.
         let locks: Vec<_> = users.iter().filter_map(|user| app.hub.edges().try_lock(*user)).collect();
         let end = async |user| Ok(broker.expire(user, app.clock.now()).await?.map(|edge| (user, edge)));
@@ -113,6 +130,7 @@ async fn expire(app: &App) -> Result<()> {
 /// of them is looked up only now: whoever enters a room later is told of with the presence that holds then.
 async fn tell(app: &App, mut edges: Vec<(AccountId, Edge)>) -> Result<()> {
     while !edges.is_empty() {
+        let decided = app.clock.now();
         let users = || edges.iter().map(|(user, _)| *user);
         let seats = rooms::sized_seats_of(&*app.db, users()).await?;
         let mut friends: HashMap<_, Vec<_>> = HashMap::new();
@@ -122,30 +140,41 @@ async fn tell(app: &App, mut edges: Vec<(AccountId, Edge)>) -> Result<()> {
         let telling = |(user, edge): &(AccountId, Edge)| Telling {
             user: *user,
             edge: *edge,
-            friends: friends.remove(user).unwrap_or_default(),
-            seat: seats.get(user).copied(),
+            decided,
+            hearers: Hearers { friends: friends.remove(user).unwrap_or_default(), seat: seats.get(user).copied() },
         };
         let tellings: Vec<_> = edges.iter().map(telling).collect();
-        let hearers: BTreeSet<_> = tellings.iter().flat_map(Telling::channels).collect();
+        let hearers: BTreeSet<_> = tellings.iter().flat_map(|telling| telling.hearers.channels()).collect();
         outbox::catch_up(&app.db, &app.hub, &Vec::from_iter(hearers)).await?;
         edges = tell_those(app, tellings).await?;
     }
     Ok(())
 }
 
-/// An edge, and who hears of it.
-struct Telling {
-    user: AccountId,
-    edge: Edge,
+/// Who hears of a user's edges.
+struct Hearers {
     friends: Vec<AccountId>,
     seat: Option<Seat>,
 }
 
-impl Telling {
+impl Hearers {
+    fn of(view: &UserView) -> Self {
+        Self { friends: view.friends.iter().map(|friend| AccountId(friend.person.id)).collect(), seat: view.seat }
+    }
+
     fn channels(&self) -> impl Iterator<Item = Channel> {
         let room = self.seat.iter().map(|(room, _)| Channel::Room(*room));
         self.friends.iter().copied().map(Channel::User).chain(room)
     }
+}
+
+/// An edge, and who hears of it.
+struct Telling {
+    user: AccountId,
+    edge: Edge,
+    /// When, or before.
+    decided: Millis,
+    hearers: Hearers,
 }
 
 /// Tells friends and rooms, as they were looked up after the edges, and have heard what was committed before. Answers the
@@ -158,18 +187,21 @@ async fn tell_those(app: &App, tellings: Vec<Telling>) -> Result<Vec<(AccountId,
     // Before it is told: a picture read from now on shows since when.
     people::seen(&app.db, lost).await?;
     for telling in tellings.iter().filter(|telling| matches!(telling.edge, Edge::Offline { .. })) {
-        if let Some(picture) = telling.seat.and_then(|(room, _)| app.pictures.get(&room)) {
+        if let Some(picture) = telling.hearers.seat.and_then(|(room, _)| app.pictures.get(&room)) {
             picture.left(telling.user);
         }
     }
     let say = async |telling: &Telling| {
         let (user, edge) = (telling.user, telling.edge);
-        let merged = telling.seat.and_then(|(room, seats)| Some((room, merge::delay(seats)?)));
+        if !app.hub.broker().may_tell(user, telling.decided, app.clock.now()).await? {
+            return Ok(None);
+        }
+        let merged = telling.hearers.seat.and_then(|(room, seats)| Some((room, merge::delay(seats)?)));
         if let Some((room, delay)) = merged {
             app.hub.merge().add(room, user, edge, app.clock.now(), delay);
         }
         let later = merged.map(|(room, _)| Channel::Room(room));
-        for channel in telling.channels().filter(|channel| Some(*channel) != later) {
+        for channel in telling.hearers.channels().filter(|channel| Some(*channel) != later) {
             app.hub.say(channel, &event(channel, user, edge)).await?;
             if app.hub.faults().doubles() {
                 app.hub.say(channel, &event(channel, user, edge)).await?;
@@ -191,13 +223,18 @@ fn event(channel: Channel, user: AccountId, edge: Edge) -> Event {
     }
 }
 
-async fn tell_merged(app: &App) -> Result<()> {
+async fn tell_merged(app: &App) {
     // Taken out before anything is awaited: the lock is the hub's.
     let due = app.hub.merge().due(app.clock.now());
-    for (room, event) in due {
+    for (room, edges) in due {
         let channel = Channel::Room(room);
-        outbox::catch_up(&app.db, &app.hub, &[channel]).await?;
-        app.hub.say(channel, &event).await?;
+        let told = async {
+            outbox::catch_up(&app.db, &app.hub, &[channel]).await?;
+            app.hub.say(channel, &merge::batch(&edges)).await
+        };
+        if let Err(error) = told.await {
+            tracing::debug!(%error, %room, "merged presence waits");
+            app.hub.merge().put_back(room, edges, app.clock.now(), AGAIN);
+        }
     }
-    Ok(())
 }

@@ -141,6 +141,35 @@ async fn redis_never_waits_for_whoever_listens_slowly() {
     assert!(metrics.broker_filled.get() > 0, "nothing was too much");
 }
 
+#[tokio::test]
+async fn of_two_who_believe_that_an_edge_is_theirs_one_tells_it() {
+    let Some(url) = redis() else { return };
+    let prefix = prefix();
+    let make = async |sink| {
+        let broker = connect(&url, &prefix, (MEMORY, WAITING), sink, Metrics::new([])).await;
+        Some(Made { broker: Box::new(broker), stored: None })
+    };
+    let (slow, other) = (Bench::new(make).await.unwrap(), Bench::new(make).await.unwrap());
+    let (slow, other) = (&slow.broker, &other.broker);
+    let online = Some(Edge::Online { since: Millis(0) });
+    assert_eq!(slow.connect(SUMI, 1, Millis(0)).await.unwrap(), online);
+
+    // Asked in time, the slow one has as long again.
+    assert!(slow.may_tell(SUMI, Millis(0), Millis(9_000)).await.unwrap());
+    assert_eq!(other.due(Millis(18_999)).await.unwrap(), []);
+    assert_eq!(other.expire(SUMI, Millis(18_999)).await.unwrap(), None);
+
+    // Then it is taken for dead, and is not.
+    assert_eq!(other.due(Millis(19_000)).await.unwrap(), [SUMI]);
+    assert_eq!(other.expire(SUMI, Millis(19_000)).await.unwrap(), online);
+    assert!(!slow.may_tell(SUMI, Millis(0), Millis(19_001)).await.unwrap());
+    assert_eq!(slow.told(SUMI, Millis(19_001)).await.unwrap(), None);
+    assert!(other.may_tell(SUMI, Millis(19_000), Millis(28_000)).await.unwrap());
+    assert_eq!(other.told(SUMI, Millis(28_001)).await.unwrap(), None);
+    assert_eq!(other.due(Millis(99_999)).await.unwrap(), []);
+    assert!(!other.may_tell(SUMI, Millis(19_000), Millis(28_002)).await.unwrap(), "told once");
+}
+
 /// Whoever ends has things to say, and hears nothing of what others say before them.
 #[tokio::test]
 async fn whoever_has_stopped_says_what_is_left_without_waiting() {

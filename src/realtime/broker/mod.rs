@@ -275,6 +275,12 @@ pub trait Broker: Send + Sync + Debug {
     /// A device is gone, `held` for the grace or for good.
     async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>>;
 
+    /// Whether the edge of `user` that was decided here is still to be told from here: whoever took too long was given up,
+    /// and another tells it.
+    async fn may_tell(&self, _user: AccountId, _decided: Millis, _now: Millis) -> Result<bool> {
+        Ok(true)
+    }
+
     /// The edge of `user` that was decided here last has been told; answers the next one, if things have changed
     /// meanwhile. An edge whose teller says nothing is found due again, and told by another.
     async fn told(&self, user: AccountId, now: Millis) -> Result<Option<Edge>>;

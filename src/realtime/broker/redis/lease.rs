@@ -50,7 +50,7 @@ struct About {
 
 impl Inner {
     /// Looks and renews, until the task that it runs in ends.
-    pub(super) async fn keep_lease(&self) {
+    pub(super) async fn keep_lease(self: Arc<Self>) {
         let mut seen = Seen::default();
         let pace = self.lease / LOOKS;
         loop {

@@ -225,7 +225,7 @@ impl Inner {
     }
 
     /// Reads what is missing of channels; until the task that it runs in ends.
-    pub(super) async fn fill_gaps(&self, mut gaps: mpsc::UnboundedReceiver<Channel>) {
+    pub(super) async fn fill_gaps(self: Arc<Self>, mut gaps: mpsc::UnboundedReceiver<Channel>) {
         let mut found = Vec::new();
         while gaps.recv_many(&mut found, BATCH).await > 0 {
             sleep(EARLY).await;

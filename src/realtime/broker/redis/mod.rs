@@ -205,22 +205,10 @@ impl Broker for RedisBroker {
                 async move { inner.link.keep(|| inner.look_now.notify_one()).await }
             }),
             tokio::spawn(Arc::clone(inner).listen(wanted)),
-            tokio::spawn({
-                let inner = Arc::clone(inner);
-                async move { inner.fill_gaps(gaps).await }
-            }),
-            tokio::spawn({
-                let inner = Arc::clone(inner);
-                async move { inner.keep_lease().await }
-            }),
-            tokio::spawn({
-                let inner = Arc::clone(inner);
-                async move { inner.pay().await }
-            }),
-            tokio::spawn({
-                let inner = Arc::clone(inner);
-                async move { inner.answer(asked).await }
-            }),
+            tokio::spawn(Arc::clone(inner).fill_gaps(gaps)),
+            tokio::spawn(Arc::clone(inner).keep_lease()),
+            tokio::spawn(Arc::clone(inner).pay()),
+            tokio::spawn(Arc::clone(inner).answer(asked)),
         ]
         .map(AbortOnDropHandle::new);
         stop.cancelled().await;
@@ -279,6 +267,10 @@ impl Broker for RedisBroker {
 
     async fn disconnect(&self, user: AccountId, device: DeviceId, now: Millis, held: bool) -> Result<Option<Edge>> {
         self.inner.disconnect(user, device, now, held).await
+    }
+
+    async fn may_tell(&self, user: AccountId, decided: Millis, now: Millis) -> Result<bool> {
+        self.inner.may_tell(user, decided, now).await
     }
 
     async fn told(&self, user: AccountId, now: Millis) -> Result<Option<Edge>> {

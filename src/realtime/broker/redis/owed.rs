@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -148,7 +148,7 @@ impl Inner {
     }
 
     /// Pays what is owed, one debt after the other; until the task that it runs in ends.
-    pub(super) async fn pay(&self) {
+    pub(super) async fn pay(self: Arc<Self>) {
         loop {
             let settle = self.owed().settle;
             tokio::select! {

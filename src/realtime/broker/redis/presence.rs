@@ -167,6 +167,14 @@ impl Inner {
         )
     }
 
+    pub(super) async fn may_tell(&self, user: AccountId, decided: Millis, now: Millis) -> Result<bool> {
+        // Half of it is left for the telling.
+        if clock::until(decided, now) < PATIENCE / 2 {
+            return Ok(true);
+        }
+        self.presence(&self.scripts.may_tell, user, &self.instance(), (now, PATIENCE), NOTHING).await
+    }
+
     pub(super) async fn told(&self, user: AccountId, now: Millis) -> Result<Option<Edge>> {
         edge_of(
             &self.presence::<Vec<String>>(&self.scripts.told, user, &self.instance(), (now, PATIENCE), NOTHING).await?,

@@ -39,6 +39,7 @@ scripts! {
     disconnect: ["presence", "disconnect"],
     give_up: ["presence", "give_up"],
     expire: ["presence", "expire"],
+    may_tell: ["presence", "may_tell"],
     told: ["presence", "told"],
     reap: ["reap"],
     beat: ["beat"],

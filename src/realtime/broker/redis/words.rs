@@ -1,6 +1,6 @@
 //! What instances say to each other beside events.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use entity::AccountId;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ impl Inner {
     }
 
     /// Answers the others' questions; until the task that it runs in ends.
-    pub(super) async fn answer(&self, mut asked: mpsc::UnboundedReceiver<Question>) {
+    pub(super) async fn answer(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Question>) {
         while let Some(Question { account, reply }) = asked.recv().await {
             let here = self.sink.connections(AccountId(account));
             let answer = serde_json::to_string(&(&*self.instance(), here)).unwrap_or_default();
