@@ -64,6 +64,24 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::{
+        config::{Config, Flags},
+        db::Db,
+    };
+
+    #[tokio::test]
+    async fn a_transaction_ends_when_it_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = [("SOLGIK__DATA_DIR".to_owned(), folder.path().display().to_string())];
+        let config = Config::load(&Flags::default(), environment).unwrap();
+        let db = Db::connect(&config).await.unwrap();
+        let log = db.log.as_ref().unwrap();
+        assert!(log.file.exists(), "{}", log.file.display());
+        db.begin().await.unwrap().commit().await.unwrap();
+        assert_eq!(*log.synced.lock().await, 1);
+        db.begin().await.unwrap().commit_quietly().await.unwrap();
+        assert_eq!(*log.synced.lock().await, 2);
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn everybody_who_committed_waits_for_a_write_that_began_later() {

@@ -104,6 +104,16 @@ async fn broker_at(url: String, sink: Arc<dyn Sink>) -> Made {
     Made { broker: Box::new(broker), stored: Some((url, prefix)) }
 }
 
+/// Two instances of one service.
+async fn two_on_redis() -> Option<(Bench, Bench)> {
+    let (url, prefix) = (redis()?, prefix());
+    let make = async |sink| {
+        let broker = connect(&url, &prefix, (MEMORY, WAITING), sink, Metrics::new([])).await;
+        Some(Made { broker: Box::new(broker), stored: None })
+    };
+    Some((Bench::new(make).await?, Bench::new(make).await?))
+}
+
 async fn connect(
     url: &str,
     prefix: &str,
@@ -143,13 +153,7 @@ async fn redis_never_waits_for_whoever_listens_slowly() {
 
 #[tokio::test]
 async fn of_two_who_believe_that_an_edge_is_theirs_one_tells_it() {
-    let Some(url) = redis() else { return };
-    let prefix = prefix();
-    let make = async |sink| {
-        let broker = connect(&url, &prefix, (MEMORY, WAITING), sink, Metrics::new([])).await;
-        Some(Made { broker: Box::new(broker), stored: None })
-    };
-    let (slow, other) = (Bench::new(make).await.unwrap(), Bench::new(make).await.unwrap());
+    let Some((slow, other)) = two_on_redis().await else { return };
     let (slow, other) = (&slow.broker, &other.broker);
     let online = Some(Edge::Online { since: Millis(0) });
     assert_eq!(slow.connect(SUMI, 1, Millis(0)).await.unwrap(), online);
@@ -173,13 +177,7 @@ async fn of_two_who_believe_that_an_edge_is_theirs_one_tells_it() {
 /// Whoever ends has things to say, and hears nothing of what others say before them.
 #[tokio::test]
 async fn whoever_has_stopped_says_what_is_left_without_waiting() {
-    let Some(url) = redis() else { return };
-    let prefix = prefix();
-    let make = async |sink| {
-        let broker = connect(&url, &prefix, (MEMORY, WAITING), sink, Metrics::new([])).await;
-        Some(Made { broker: Box::new(broker), stored: None })
-    };
-    let (mut ends, goes_on) = (Bench::new(make).await.unwrap(), Bench::new(make).await.unwrap());
+    let Some((mut ends, goes_on)) = two_on_redis().await else { return };
     ends.listen(ROOM).await;
     ends.stop.cancel();
     (&mut ends.runs).await.unwrap();

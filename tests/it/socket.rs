@@ -395,6 +395,26 @@ async fn two_people_see_each_other_come_and_go() {
 }
 
 #[tokio::test]
+async fn a_picture_says_since_when_somebody_is_away_who_left_after_it_was_drawn() {
+    let app = TestApp::with(&[("presence.grace_secs", "0")]).await;
+    let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
+    let room = sumi.make_room().await;
+    hana.enter(room).await;
+    let mut sumi_socket = sumi.connect().await;
+    assert_eq!(sumi_socket.hello().await["room"]["members"][1]["since"], json!(null), "never here");
+    for _ in 0..2 {
+        let mut hana_socket = hana.connect().await;
+        hana_socket.hello().await;
+        sumi_socket.expect("presence.online").await;
+        hana_socket.abort().await;
+        let left = sumi_socket.expect("presence.offline").await["d"]["at"].clone();
+        let away = &sumi.connect().await.hello().await["room"]["members"][1];
+        assert_eq!((&away["online"], &away["since"]), (&json!(false), &left));
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_goal_and_a_cheer_reach_the_room() {
     let app = TestApp::start().await;
     let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
