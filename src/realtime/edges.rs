@@ -32,7 +32,9 @@ impl Edges {
     /// The lock of `user`, if nobody holds it or waits for it.
     pub fn try_lock(&self, user: AccountId) -> Option<EdgeLock> {
         let lock = Arc::clone(&self.0.entry(user).or_default());
-        Some(EdgeLock { held: Some(lock.try_lock_owned().ok()?), locks: Arc::clone(&self.0), user })
+        // Also one that is not held: whoever held it may just have left it to this one to remove.
+        let lock = EdgeLock { held: lock.try_lock_owned().ok(), locks: Arc::clone(&self.0), user };
+        lock.held.is_some().then_some(lock)
     }
 }
 

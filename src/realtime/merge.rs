@@ -28,12 +28,12 @@ pub fn delay(seats: u64) -> Option<Duration> {
 }
 
 /// The last edge of each user.
-pub type Edges = HashMap<AccountId, Edge>;
+pub type LastEdges = HashMap<AccountId, Edge>;
 
 #[derive(Debug)]
 struct Pending {
     due: Millis,
-    edges: Edges,
+    edges: LastEdges,
 }
 
 /// Rooms with edges that wait.
@@ -45,20 +45,20 @@ pub struct Merge {
 impl Merge {
     /// Adds an edge of `user`, to be told `delay` after the room's first.
     pub fn add(&mut self, room: RoomId, user: AccountId, edge: Edge, now: Millis, delay: Duration) {
-        let fresh = || Pending { due: clock::after(now, delay), edges: Edges::new() };
+        let fresh = || Pending { due: clock::after(now, delay), edges: LastEdges::new() };
         let pending = self.rooms.entry(room).or_insert_with(fresh);
         pending.edges.insert(user, edge);
     }
 
     /// Takes the rooms whose time has come, with what is to be told there.
-    pub fn due(&mut self, now: Millis) -> Vec<(RoomId, Edges)> {
+    pub fn due(&mut self, now: Millis) -> Vec<(RoomId, LastEdges)> {
         let due: Vec<_> = self.rooms.iter().filter(|(_, pending)| pending.due <= now).map(|(room, _)| *room).collect();
         due.into_iter().filter_map(|room| Some((room, self.rooms.remove(&room)?.edges))).collect()
     }
 
     /// Takes back what could not be told, to be told `delay` after `now`. What has come since counts.
-    pub fn put_back(&mut self, room: RoomId, edges: Edges, now: Millis, delay: Duration) {
-        let fresh = || Pending { due: clock::after(now, delay), edges: Edges::new() };
+    pub fn put_back(&mut self, room: RoomId, edges: LastEdges, now: Millis, delay: Duration) {
+        let fresh = || Pending { due: clock::after(now, delay), edges: LastEdges::new() };
         let pending = self.rooms.entry(room).or_insert_with(fresh);
         for (user, edge) in edges {
             pending.edges.entry(user).or_insert(edge);
@@ -67,7 +67,7 @@ impl Merge {
 }
 
 /// The event that tells `edges`.
-pub fn batch(edges: &Edges) -> Event {
+pub fn batch(edges: &LastEdges) -> Event {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
     for (user, edge) in edges {
         match *edge {
@@ -134,7 +134,7 @@ mod tests {
                 r#"{"ev":"presence.batch","d":{"online":[{"user":8,"since":252}],"offline":[{"user":7,"at":3,"reason":"disconnected"}]}}"#
             ]
         );
-        merge.put_back(ROOM, Edges::from([(AccountId(7), OFF)]), Millis(600), DELAY);
+        merge.put_back(ROOM, LastEdges::from([(AccountId(7), OFF)]), Millis(600), DELAY);
         assert_eq!(told(&mut merge, 850).len(), 1, "where nothing else waits");
     }
 }

@@ -1,9 +1,10 @@
 //! Whole pictures and the places they stand at: what `hello` and snapshots say.
 //!
 //! Promises that a picture contains exactly the committed changes up to its place. It is read between two looks at the
-//! channel, of which the second comes when everything committed has been said; if that was more, it is read again, at last
-//! under the lock of the row that serialises the channel. Its place is that of the first look: an edge of presence said between the two may or
-//! may not be in the picture, so it follows it. Telling again what is there already changes nothing.
+//! channel, of which the second comes when everything committed has been said; if that was more, it is read again, at
+//! last under the lock of the row that serialises the channel. Its place is that of the first look: an edge of presence
+//! said between the two may or may not be in the picture, so it follows it. Telling again what is there already changes
+//! nothing.
 
 use std::{future::ready, iter, sync::Arc};
 
