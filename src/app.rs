@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::extract::FromRef;
-use entity::{AccountId, RoomId};
+use entity::{AccountId, RoomId, account};
 use jiff::tz::TimeZone;
 use moka::sync::Cache;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,14 +20,15 @@ use crate::{
     auth::Auth,
     clock::Clock,
     config::{Config, Rate},
-    db::Db,
+    db::{Db, Together},
     error::Result,
     http::throttle::{Shared, Throttle},
     realtime::{
         CloseReason, Hub,
         broker::{Standing, Tried},
-        protocol::events::{CountView, RoomView},
+        protocol::events::{CountView, FriendView, RequestView, RoomView},
     },
+    runs::Run,
     telemetry::Metrics,
 };
 
@@ -58,6 +59,8 @@ pub struct Parts {
     pub lobby: Cache<RoomId, CountView>,
     /// Pictures of rooms that somebody has just asked for.
     pub pictures: Cache<RoomId, Arc<Picture>>,
+    /// Users who are read for whoever connects.
+    pub portraits: Together<AccountId, Portrait>,
     /// Cancelled once this instance accepts nobody new.
     pub drain: CancellationToken,
     /// The zone whose midnight begins a day.
@@ -90,6 +93,21 @@ impl Picture {
     pub fn has_left(&self, member: AccountId) -> bool {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(&member)
     }
+}
+
+/// A user as read from the database: who, where, with whom, at what.
+#[derive(Clone, Debug)]
+pub struct Portrait {
+    /// Who.
+    pub account: account::Model,
+    /// The room, and how many sit there.
+    pub seat: Option<(RoomId, u64)>,
+    /// Before presence is known.
+    pub friends: Vec<FriendView>,
+    /// Those who wait for an answer.
+    pub requests: Vec<RequestView>,
+    /// The own timer.
+    pub run: Option<Run>,
 }
 
 /// Members in all pictures that are kept.
@@ -130,6 +148,7 @@ impl App {
                 .max_capacity(PICTURED)
                 .time_to_live(KEPT)
                 .build(),
+            portraits: Together::default(),
             drain: CancellationToken::new(),
             zone,
         })))

@@ -104,6 +104,14 @@ impl Error {
         self
     }
 
+    /// The same for somebody else whom it concerns.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.clone()),
+            Self::Internal(error) => Self::Internal(anyhow::anyhow!("{error:#}")),
+        }
+    }
+
     /// The code under which a client knows this error.
     pub fn code(&self) -> ErrorCode {
         match self {

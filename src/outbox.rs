@@ -5,7 +5,10 @@
 //! provided that whoever says something holds the lock of the channel's row. A crash delays, it does not lose: of several
 //! instances each says what it has committed itself, and what has waited for so long that its own instance must be gone.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use entity::{Millis, OutboxId, outbox};
 use sea_orm::{
@@ -67,7 +70,11 @@ fn row(channel: Option<String>, at: Millis, body: String) -> outbox::ActiveModel
 
 /// Says what is still unsaid in `channels`, if anything may be.
 pub async fn catch_up(db: &Db, hub: &Hub, channels: &[Channel]) -> Result<()> {
-    if db.is_said() { Ok(()) } else { flush(&**db, hub, channels).await }
+    if db.is_said() || channels.is_empty() {
+        return Ok(());
+    }
+    let flush = async |channels: Vec<String>| flush_named(&**db, hub, channels).await.map(|()| HashMap::new());
+    db.unsaid().ask(channels.iter().map(Channel::to_string).collect(), flush).await.map(|_| ())
 }
 
 /// What waits.
@@ -95,8 +102,12 @@ pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channels: &[Cha
     if channels.is_empty() {
         return Ok(());
     }
+    flush_named(connection, hub, channels.iter().map(Channel::to_string).collect()).await
+}
+
+async fn flush_named(connection: &impl ConnectionTrait, hub: &Hub, channels: Vec<String>) -> Result<()> {
     let rows = outbox::Entity::find()
-        .filter(db::among(connection, outbox::Column::Channel, channels.iter().map(Channel::to_string)))
+        .filter(db::among(connection, outbox::Column::Channel, channels))
         .order_by_asc(outbox::Column::Id)
         .all(connection)
         .await?;

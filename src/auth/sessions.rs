@@ -1,6 +1,9 @@
 //! Sessions: a row each, and a cache in front that an end reaches at once.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use entity::{AccountId, Millis, SessionId, account, session};
 use moka::sync::Cache as Moka;
@@ -11,7 +14,7 @@ use sea_orm::{
 };
 
 use crate::{
-    db::{self, Db, Tx},
+    db::{self, Db, Together, Tx},
     error::{ErrorCode, Result},
     realtime::broker::Which,
 };
@@ -28,22 +31,26 @@ enum Known {
 
 /// What is known of sessions, without asking the database each time.
 #[derive(Debug)]
-pub(super) struct Cache(Moka<SessionId, Known>);
+pub(super) struct Cache {
+    known: Moka<SessionId, Known>,
+    asked: Together<SessionId, Known>,
+}
 
 impl Default for Cache {
     fn default() -> Self {
-        Self(Moka::builder().max_capacity(1_000_000).time_to_live(TTL).build())
+        Self { known: Moka::builder().max_capacity(1_000_000).time_to_live(TTL).build(), asked: Together::default() }
     }
 }
 
 impl Cache {
     /// Whether the session's account is staff; refuses if the session has ended.
     pub(super) async fn staff(&self, db: &Db, account: AccountId, session: SessionId, now: Millis) -> Result<bool> {
-        let known = match self.0.get(&session) {
+        let known = match self.known.get(&session) {
             Some(known) => known,
             None => {
-                let found = find(&**db, session).await?;
-                self.0.entry(session).or_insert(found).into_value()
+                let found = self.asked.ask(vec![session], |ids| list(&**db, ids)).await?;
+                let found = found.get(&session).copied().unwrap_or(Known::Ended);
+                self.known.entry(session).or_insert(found).into_value()
             }
         };
         match known {
@@ -53,15 +60,15 @@ impl Cache {
     }
 
     pub(super) fn sweep(&self) {
-        self.0.run_pending_tasks();
+        self.known.run_pending_tasks();
     }
 
     pub(super) fn end(&self, account: AccountId, which: Which) {
         match which {
-            Which::One(session) => self.0.insert(session, Known::Ended),
+            Which::One(session) => self.known.insert(session, Known::Ended),
             Which::All | Which::AllBut(_) => {
                 let of_account: Vec<_> = self
-                    .0
+                    .known
                     .iter()
                     .filter(|(id, known)| {
                         which.includes(**id)
@@ -70,7 +77,7 @@ impl Cache {
                     .map(|(id, _)| *id)
                     .collect();
                 for session in of_account {
-                    self.0.insert(session, Known::Ended);
+                    self.known.insert(session, Known::Ended);
                 }
             }
         }
@@ -92,16 +99,17 @@ fn living() -> Select<session::Entity> {
         .filter(account::Column::DeletedAt.is_null())
 }
 
-async fn find(connection: &impl ConnectionTrait, id: SessionId) -> Result<Known> {
+/// What is known of those of `ids` that nobody has ended.
+async fn list(connection: &impl ConnectionTrait, ids: Vec<SessionId>) -> Result<HashMap<SessionId, Known>> {
     let alive = living()
-        .column(session::Column::AccountId)
+        .columns([session::Column::Id, session::Column::AccountId])
         .column(account::Column::Staff)
         .column(session::Column::ExpiresAt)
-        .filter(session::Column::Id.eq(id))
-        .into_tuple::<(AccountId, bool, Millis)>()
-        .one(connection)
+        .filter(db::among(connection, session::Column::Id, ids))
+        .into_tuple::<(SessionId, AccountId, bool, Millis)>()
+        .all(connection)
         .await?;
-    Ok(alive.map_or(Known::Ended, |(account, staff, ends)| Known::Alive { account, staff, ends }))
+    Ok(alive.into_iter().map(|(id, account, staff, ends)| (id, Known::Alive { account, staff, ends })).collect())
 }
 
 /// Which of `ids` have not ended.

@@ -6,6 +6,7 @@
 
 mod durable;
 mod readers;
+mod together;
 mod tx;
 
 use std::{
@@ -31,7 +32,10 @@ use sea_orm::{
 use tokio::sync::{Semaphore, watch};
 
 use self::readers::Readers;
-pub use self::tx::{Alone, Tx};
+pub use self::{
+    together::Together,
+    tx::{Alone, Tx},
+};
 use crate::{
     config::Config,
     error::{Error, ErrorCode, Result},
@@ -51,6 +55,7 @@ pub struct Db {
     commits: watch::Sender<()>,
     notes: Notes,
     spoken: Option<Arc<Spoken>>,
+    unsaid: Arc<Together<String, ()>>,
 }
 
 /// Commits with something to say, as long as nobody else writes to this database.
@@ -132,7 +137,15 @@ impl Db {
         // What one instance alone has not said, it knows; among several, only the rows know.
         let spoken = config.is_alone().then(|| Arc::new(Spoken::new()));
         let readers = Readers::new(pool, connections);
-        Ok(Self { readers, writer, log, commits: watch::Sender::new(()), notes: Notes::default(), spoken })
+        Ok(Self {
+            readers,
+            writer,
+            log,
+            commits: watch::Sender::new(()),
+            notes: Notes::default(),
+            spoken,
+            unsaid: Arc::default(),
+        })
     }
 
     /// Whether everything that was committed before now is said, as far as this is known without asking. What another
@@ -155,6 +168,11 @@ impl Db {
         if let Some(spoken) = &self.spoken {
             spoken.said.fetch_max(commits, SeqCst);
         }
+    }
+
+    /// Channels that are looked through for what is unsaid.
+    pub fn unsaid(&self) -> &Together<String, ()> {
+        &self.unsaid
     }
 
     /// Changes after commits; several may be told as one.

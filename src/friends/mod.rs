@@ -7,6 +7,8 @@ pub mod relation;
 pub mod routes;
 mod store;
 
+use std::collections::{BTreeSet, HashMap};
+
 use entity::{AccountId, Millis, account};
 use sea_orm::ConnectionTrait;
 
@@ -159,25 +161,31 @@ pub async fn remove_all_in(tx: &Tx, account: AccountId, at: Millis) -> Result<()
     Ok(())
 }
 
-/// The account's friends, as the socket shows them before presence is known; requests that wait for its answer; and where
-/// all of them and the account itself stand.
+/// Those around an account.
+pub type Around = (Vec<FriendView>, Vec<RequestView>);
+
+/// Of each of `accounts` that has any: friends, as the socket shows them before presence is known, and requests that wait
+/// for an answer; and where all of them and the accounts themselves stand.
 pub async fn around(
     connection: &impl ConnectionTrait,
-    account: AccountId,
+    accounts: &[AccountId],
     now: Millis,
-) -> Result<(Vec<FriendView>, Vec<RequestView>, Standings)> {
-    let found = list_around(connection, account).await?;
-    let others = || found.friends.iter().chain(&found.asking).map(|(id, _)| *id);
-    let standings = runs::standings(connection, now, others().chain([account])).await?;
-    let accounts = people::list(connection, others()).await?;
-    let friends = found.friends.iter().filter_map(|(id, _)| accounts.get(id));
+) -> Result<(HashMap<AccountId, Around>, Standings)> {
+    let found = list_around(connection, accounts).await?;
+    let others: BTreeSet<_> =
+        found.values().flat_map(|of| of.friends.iter().chain(&of.asking)).map(|(id, _)| *id).collect();
+    let standings = runs::standings(connection, now, others.iter().chain(accounts).copied()).await?;
+    let people = people::list(connection, others).await?;
     let request = |(id, at): &(AccountId, Millis)| {
-        let person = person(accounts.get(id)?.into(), standings.state(*id));
+        let person = person(people.get(id)?.into(), standings.state(*id));
         Some(RequestView { user: id.0, person, at: at.0 })
     };
-    let friends = friends.map(|account| friend_view(account, &standings)).collect();
-    let requests = found.asking.iter().filter_map(request).collect();
-    Ok((friends, requests, standings))
+    let around = |of: store::Around| {
+        let friends = of.friends.iter().filter_map(|(id, _)| Some(friend_view(people.get(id)?, &standings)));
+        (friends.collect(), of.asking.iter().filter_map(request).collect())
+    };
+    let around = found.into_iter().map(|(account, of)| (account, around(of))).collect();
+    Ok((around, standings))
 }
 
 /// Somebody in a list of friends or requests.

@@ -1,6 +1,6 @@
 //! Friendships and requests in the database.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashMap};
 
 use entity::{AccountId, Millis, friend_request, friendship};
 use sea_orm::{
@@ -71,30 +71,39 @@ pub(super) async fn list_friends(
     Ok(rows.iter().map(|row| (other(row), row.created_at)).collect())
 }
 
-/// Friends, the oldest friendship first, and those who wait for an answer, the newest first; each with the beginning.
-pub(super) async fn list_around(connection: &impl ConnectionTrait, account: AccountId) -> Result<Around, DbErr> {
+/// Of each of `accounts` that has any: friends, the oldest friendship first, and those who wait for an answer, the newest
+/// first; each with the beginning.
+pub(super) async fn list_around(
+    connection: &impl ConnectionTrait,
+    accounts: &[AccountId],
+) -> Result<HashMap<AccountId, Around>, DbErr> {
     let (low, high) = (friendship::Column::LowId, friendship::Column::HighId);
+    let ids = || accounts.iter().copied();
     let friends = |mine: friendship::Column, theirs: friendship::Column| {
-        let rows = friendship::Entity::find().select_only().columns([theirs, friendship::Column::CreatedAt]);
-        rows.expr(Expr::val(false)).filter(mine.eq(account)).into_query()
+        let rows = friendship::Entity::find().select_only().columns([mine, theirs, friendship::Column::CreatedAt]);
+        rows.expr(Expr::val(false)).filter(db::among(connection, mine, ids())).into_query()
     };
+    let (sender, receiver) = (friend_request::Column::SenderId, friend_request::Column::ReceiverId);
     let asking = friend_request::Entity::find()
         .select_only()
-        .columns([friend_request::Column::SenderId, friend_request::Column::CreatedAt])
+        .columns([receiver, sender, friend_request::Column::CreatedAt])
         .expr(Expr::val(true))
-        .filter(friend_request::Column::ReceiverId.eq(account))
+        .filter(db::among(connection, receiver, ids()))
         .into_query();
     // Each direction by its index.
     let all = friends(low, high).union(UnionType::All, friends(high, low)).union(UnionType::All, asking).take();
-    let mut around = Around::default();
+    let mut by_account: HashMap<_, Around> = HashMap::new();
     for row in connection.query_all(&all).await? {
-        let (other, since) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        let list = if row.try_get_by_index(2)? { &mut around.asking } else { &mut around.friends };
+        let (other, since) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+        let around = by_account.entry(row.try_get_by_index(0)?).or_default();
+        let list = if row.try_get_by_index(3)? { &mut around.asking } else { &mut around.friends };
         list.push((other, since));
     }
-    around.friends.sort_unstable_by_key(|(id, since)| (*since, *id));
-    around.asking.sort_unstable_by_key(|(id, since)| Reverse((*since, *id)));
-    Ok(around)
+    for around in by_account.values_mut() {
+        around.friends.sort_unstable_by_key(|(id, since)| (*since, *id));
+        around.asking.sort_unstable_by_key(|(id, since)| Reverse((*since, *id)));
+    }
+    Ok(by_account)
 }
 
 /// Each of `accounts` with everyone who is a friend.

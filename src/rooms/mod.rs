@@ -190,10 +190,14 @@ pub async fn current(connection: &impl ConnectionTrait, account: AccountId) -> R
 /// A seat as others count it: the room, and how many sit there.
 pub type Seat = (RoomId, u64);
 
-/// The living account and its seat.
-pub async fn seated(connection: &impl ConnectionTrait, account: AccountId) -> Result<(account::Model, Option<Seat>)> {
-    let found = store::find_seated(connection, account).await?.ok_or(ErrorCode::AccountNotFound)?;
-    Ok((found.account, found.room.map(|room| (room, u64::try_from(found.size).unwrap_or(0)))))
+/// Those of `accounts` that live, each with its seat.
+pub async fn seated(
+    connection: &impl ConnectionTrait,
+    accounts: Vec<AccountId>,
+) -> Result<Vec<(account::Model, Option<Seat>)>> {
+    let found = store::list_seated(connection, accounts).await?;
+    let seat = |room, size| (room, u64::try_from(size).unwrap_or(0));
+    Ok(found.into_iter().map(|of| (of.account, of.room.map(|room| seat(room, of.size)))).collect())
 }
 
 /// Where each of `accounts` sits that sits anywhere.

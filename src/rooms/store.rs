@@ -120,24 +120,25 @@ pub(super) struct Seated {
     pub(super) size: i64,
 }
 
-/// The living account and where it sits.
-pub(super) async fn find_seated(
+/// Those of `accounts` that live, and where they sit.
+pub(super) async fn list_seated(
     connection: &impl ConnectionTrait,
-    account: AccountId,
-) -> Result<Option<Seated>, DbErr> {
+    accounts: Vec<AccountId>,
+) -> Result<Vec<Seated>, DbErr> {
     let there = Expr::col(("there", membership::Column::RoomId));
     let size = Query::select()
         .expr(Expr::col(("there", membership::Column::AccountId)).count())
         .from_as(membership::Entity, "there")
         .and_where(there.equals((membership::Entity, membership::Column::RoomId)))
         .take();
-    account::Entity::find_by_id(account)
+    account::Entity::find()
+        .filter(db::among(connection, account::Column::Id, accounts))
         .filter(account::Column::DeletedAt.is_null())
         .join(JoinType::LeftJoin, belongs_to_account().rev())
         .column_as(membership::Column::RoomId, "room")
         .expr_as(size, "size")
         .into_model()
-        .one(connection)
+        .all(connection)
         .await
 }
 

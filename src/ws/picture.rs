@@ -6,7 +6,7 @@
 //! said between the two may or may not be in the picture, so it follows it. Telling again what is there already changes
 //! nothing.
 
-use std::{future::ready, iter, sync::Arc};
+use std::{collections::HashMap, future::ready, iter, sync::Arc};
 
 use entity::{AccountId, Millis, RoomId, account};
 use sea_orm::ConnectionTrait;
@@ -14,9 +14,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    app::{App, Picture},
+    app::{App, Picture, Portrait},
     db::Tx,
-    error::Result,
+    error::{ErrorCode, Result},
     friends, outbox, people,
     realtime::{
         Channel, Place,
@@ -111,12 +111,17 @@ where
     S: Future<Output = Result<Vec<Channel>>> + Send,
 {
     let channel = Channel::User(id);
-    let read = |_| user_view(&*app.db, id, app.clock.now());
+    let find = |ids| portraits(&*app.db, ids, app.clock.now());
+    let read = async |_| {
+        let found = app.portraits.ask(vec![id], find).await?.remove(&id);
+        UserView::of(found, app.clock.now())
+    };
     let (mut view, place) = match caught(app, channel, read, &meanwhile).await? {
         Some((view, standing)) => (view, standing.place),
         None => {
             let (tx, place) = frozen(app, channel).await?;
-            let view = user_view(&*tx, id, app.clock.now()).await?;
+            let now = app.clock.now();
+            let view = UserView::of(portraits(&*tx, vec![id], now).await?.remove(&id), now)?;
             tx.commit_quietly().await?;
             outbox::catch_up(&app.db, &app.hub, &meanwhile(&view).await?).await?;
             (view, place)
@@ -134,11 +139,28 @@ where
     Ok((view, place))
 }
 
-async fn user_view(connection: &impl ConnectionTrait, id: AccountId, now: Millis) -> Result<UserView> {
-    let (account, seat) = rooms::seated(connection, id).await?;
-    let (friends, requests, standings) = friends::around(connection, id, now).await?;
-    let (run, state, open) = (standings.view(id), standings.state(id), standings.run(id).cloned());
-    Ok(UserView { friends, requests, run, account, state, open, seat })
+impl UserView {
+    /// Who lives no more has no picture.
+    fn of(portrait: Option<Portrait>, now: Millis) -> Result<Self> {
+        let Portrait { account, seat, friends, requests, run: open } = portrait.ok_or(ErrorCode::AccountNotFound)?;
+        let state = open.as_ref().map_or(State::Idle, |run| run.state(now));
+        let run = open.as_ref().filter(|_| state != State::Idle).map(|run| run.view(now));
+        Ok(Self { friends, requests, run, account, state, open, seat })
+    }
+}
+
+/// Those of `ids` that live.
+async fn portraits(
+    connection: &impl ConnectionTrait,
+    ids: Vec<AccountId>,
+    now: Millis,
+) -> Result<HashMap<AccountId, Portrait>> {
+    let (mut around, standings) = friends::around(connection, &ids, now).await?;
+    let portrait = |(account, seat): (account::Model, _)| {
+        let (friends, requests) = around.remove(&account.id).unwrap_or_default();
+        (account.id, Portrait { seat, friends, requests, run: standings.run(account.id).cloned(), account })
+    };
+    Ok(rooms::seated(connection, ids).await?.into_iter().map(portrait).collect())
 }
 
 /// The state of a channel that stood still while it was read, and where it stood; nothing if it never did. In between,

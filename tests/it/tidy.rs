@@ -31,7 +31,7 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("grams", &[FOUNDATION, &["db", "http"]]),
     // What is counted is kept in the change that it comes of.
     ("tally", &[FOUNDATION, &["db"]]),
-    ("app", &[FOUNDATION, PLATFORM]),
+    ("app", &[FOUNDATION, PLATFORM, &["runs"]]),
     // Whose request it is, and what was answered, are rows.
     ("once", &[FOUNDATION, PLATFORM, &["app"]]),
     // The postman needs rows, settings and the clock together: above the app, though a feature sees it as platform.
