@@ -3,7 +3,7 @@
 //! Promises that two apps can live in one process: nothing here is static.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::extract::FromRef;
-use entity::{AccountId, RoomId, account};
+use entity::{AccountId, Millis, RoomId, account, room};
 use jiff::tz::TimeZone;
 use moka::sync::Cache;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,16 +20,20 @@ use crate::{
     auth::Auth,
     clock::Clock,
     config::{Config, Rate},
-    db::{Db, Together},
+    db::Db,
     error::Result,
-    http::throttle::{Shared, Throttle},
+    http::{
+        page::Span,
+        throttle::{Shared, Throttle},
+    },
     realtime::{
         CloseReason, Hub,
         broker::{Standing, Tried},
         protocol::events::{CountView, FriendView, RequestView, RoomView},
     },
-    runs::Run,
+    runs::{Run, Standings},
     telemetry::Metrics,
+    together::Together,
 };
 
 /// The service's parts, cheap to clone.
@@ -61,6 +65,14 @@ pub struct Parts {
     pub pictures: Cache<RoomId, Arc<Picture>>,
     /// Users who are read for whoever connects.
     pub portraits: Together<AccountId, Portrait>,
+    /// Pages of rooms, by keyword.
+    pub room_lists: Together<(Option<String>, Span), Arc<RoomList>>,
+    /// Pages of people.
+    pub people_lists: Together<PeopleAsked, Arc<PeopleList>>,
+    /// Rooms that are drawn.
+    pub drawings: Together<RoomId, RoomView>,
+    /// Members of whom a picture that was drawn before says what time alone changes.
+    pub changes: Together<AccountId, Change>,
     /// Cancelled once this instance accepts nobody new.
     pub drain: CancellationToken,
     /// The zone whose midnight begins a day.
@@ -110,6 +122,40 @@ pub struct Portrait {
     pub run: Option<Run>,
 }
 
+/// What of a member changes though nothing is said.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// The open run.
+    pub run: Option<Run>,
+    /// When the last device was lost.
+    pub seen: Option<Millis>,
+}
+
+/// A page of open rooms.
+#[derive(Debug)]
+pub struct RoomList {
+    /// In their order, with who is there.
+    pub rooms: Vec<(room::Model, CountView)>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// A page of people, as whoever reads it finds them.
+#[derive(Debug)]
+pub struct PeopleList {
+    /// In their order.
+    pub accounts: Vec<account::Model>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// Their points of all time.
+    pub points: HashMap<AccountId, i64>,
+    /// What they do.
+    pub standings: Standings,
+}
+
+/// What is asked for: a keyword, whether the order is that of names, and which rows.
+pub type PeopleAsked = (Option<String>, bool, Span);
+
 /// Members in all pictures that are kept.
 const PICTURED: u64 = 50_000;
 
@@ -149,6 +195,10 @@ impl App {
                 .time_to_live(KEPT)
                 .build(),
             portraits: Together::default(),
+            room_lists: Together::default(),
+            people_lists: Together::default(),
+            drawings: Together::default(),
+            changes: Together::default(),
             drain: CancellationToken::new(),
             zone,
         })))

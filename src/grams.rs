@@ -15,7 +15,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, JoinType, LikeExpr, OnConflict, Order, Query, SelectStatement, UnionType},
 };
 
-use crate::{db::Tx, error::Result, http::page::Page};
+use crate::{db::Tx, error::Result, http::page::Span};
 
 /// Characters of the longest run.
 const LONGEST: usize = 3;
@@ -123,15 +123,15 @@ pub async fn page(
     connection: &impl ConnectionTrait,
     hits: SelectStatement,
     order: Order,
-    page: &Page,
+    page: Span,
 ) -> Result<(Vec<i64>, u64)> {
     let total = count_up_to(connection, hits.clone(), MOST).await?;
     let rows = Query::select()
         .column("id")
         .from_subquery(hits, "hits")
         .order_by("id", order)
-        .offset(page.offset())
-        .limit(page.limit())
+        .offset(page.offset)
+        .limit(page.limit)
         .to_owned();
     let rows = connection.query_all(&rows).await?;
     let ids = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, DbErr>>()?;

@@ -3,7 +3,7 @@
 //! # The map, in reading order
 //! ```text
 //! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, grams, tally, outbox, mail }
-//!      → { config, error, clock, locale, telemetry } → entity
+//!      → { config, error, clock, locale, telemetry, together } → entity
 //! ```
 //! Beside the server, `client` (the check of promises, the demo) and `loadtest` are clients of it and know the wire alone.
 //!
@@ -44,6 +44,7 @@ pub mod error;
 pub mod clock;
 pub mod locale;
 pub mod telemetry;
+pub mod together;
 
 pub mod db;
 pub mod grams;

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{profile::Circle, store};
 use crate::{
-    app::App,
+    app::{App, PeopleAsked, PeopleList},
     clock::rfc3339,
     error::{Error, ErrorCode, FieldError, Result},
     http::{
@@ -158,13 +158,20 @@ pub async fn list(app: &App, viewer: AccountId, search: Search, page: Page) -> R
     if let Order::Point(period, scope) = search.order {
         return board(app, &circle, Asked { viewer, period, scope }, search.keyword.as_deref(), page).await;
     }
-    let (accounts, total) = store::list(&*app.db, &search, &page).await?;
-    let points = study::all_time(&*app.db, accounts.iter().map(|account| account.id)).await?;
-    let point = |account: &account::Model| points.get(&account.id).copied().unwrap_or(0);
-    let standings = runs::standings(&*app.db, app.clock.now(), accounts.iter().map(|account| account.id)).await?;
-    let row = |account| RowView { person: circle.public(account, &standings), point: point(account), rank: None };
-    let rows = accounts.iter().map(row).collect();
-    Ok(page.with(rows, total).beside(BesideView { board: None }))
+    let asked = (search.keyword, search.order == Order::Name, page.span());
+    let found = app.people_lists.ask_one(asked, async |asked| read(app, asked).await).await?;
+    let point = |account: &account::Model| found.points.get(&account.id).copied().unwrap_or(0);
+    let row = |account| RowView { person: circle.public(account, &found.standings), point: point(account), rank: None };
+    let rows = found.accounts.iter().map(row).collect();
+    Ok(page.with(rows, found.total).beside(BesideView { board: None }))
+}
+
+async fn read(app: &App, (keyword, by_name, span): PeopleAsked) -> Result<PeopleList> {
+    let (accounts, total) = store::list(&*app.db, keyword.as_deref(), by_name, span).await?;
+    let ids = || accounts.iter().map(|account| account.id);
+    let points = study::all_time(&*app.db, ids()).await?;
+    let standings = runs::standings(&*app.db, app.clock.now(), ids()).await?;
+    Ok(PeopleList { accounts, total, points, standings })
 }
 
 async fn board(
@@ -178,7 +185,7 @@ async fn board(
         Some(keyword) => Some(account::Column::Id.in_subquery(store::named(&*app.db, keyword).await?).into_condition()),
         None => None,
     };
-    let read = study::board::read(app, asked, filter, &page).await?;
+    let read = study::board::read(app, asked, filter, page.span()).await?;
     let (above, below) = &read.neighbours;
     let everybody = [&read.rows, above, below].into_iter().flatten().chain([&read.me]);
     let people = people::list(&*app.db, everybody.map(|place| place.account)).await?;

@@ -5,18 +5,15 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
     Select,
-    sea_query::{OnConflict, Order as Direction, SelectStatement},
+    sea_query::{OnConflict, Order, SelectStatement},
 };
 
-use super::{
-    NewAccount,
-    search::{Order, Search},
-};
+use super::NewAccount;
 use crate::{
     db::{self, Tx},
     error::{Error, ErrorCode, Result},
     grams,
-    http::page::Page,
+    http::page::Span,
     people::search_name,
     study,
     tally::{self, Group, buckets::first_id},
@@ -96,51 +93,51 @@ pub(super) async fn anonymise(tx: &Tx, account: &account::Model, now: Millis) ->
     update(tx, change).await.map(|_| ())
 }
 
-/// One page of those whom `search` finds, and how many there are.
+/// One page of those whom `keyword` finds, by name or by id, and how many there are.
 pub(super) async fn list(
     connection: &impl ConnectionTrait,
-    search: &Search,
-    page: &Page,
+    keyword: Option<&str>,
+    by_name: bool,
+    page: Span,
 ) -> Result<(Vec<account::Model>, u64)> {
     let living = account::Entity::find().filter(account::Column::DeletedAt.is_null());
-    match (&search.keyword, search.order) {
-        (Some(keyword), Order::Name) => {
+    match (keyword, by_name) {
+        (Some(keyword), true) => {
             let hits = named(connection, keyword).await?;
             let total = grams::count_up_to(connection, hits.clone(), grams::MOST).await?;
             let found = living.filter(account::Column::Id.in_subquery(hits));
-            Ok((by_name(found, page).all(connection).await?, total))
+            Ok((in_order_of_name(found, page).all(connection).await?, total))
         }
-        // Boards are read by study, in their own order.
-        (Some(keyword), Order::Id | Order::Point(..)) => {
+        (Some(keyword), false) => {
             let hits = named(connection, keyword).await?;
-            let (ids, total) = grams::page(connection, hits, Direction::Asc, page).await?;
+            let (ids, total) = grams::page(connection, hits, Order::Asc, page).await?;
             let rows = living.filter(db::among(connection, account::Column::Id, ids)).order_by_asc(account::Column::Id);
             Ok((rows.all(connection).await?, total))
         }
-        (None, order) => {
+        (None, by_name) => {
             let blocks = tally::blocks(connection, Group::Living).await?;
             let total = u64::try_from(blocks.total()).unwrap_or(0);
-            if order == Order::Name {
-                return Ok((by_name(living, page).all(connection).await?, total));
+            if by_name {
+                return Ok((in_order_of_name(living, page).all(connection).await?, total));
             }
-            let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+            let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
             let Some((block, before)) = blocks.locate(offset) else { return Ok((Vec::new(), total)) };
             let rows = living
                 .filter(account::Column::Id.gte(first_id(block)))
                 .order_by_asc(account::Column::Id)
                 .offset(u64::try_from(offset - before).unwrap_or(0))
-                .limit(page.limit());
+                .limit(page.limit);
             Ok((rows.all(connection).await?, total))
         }
     }
 }
 
-fn by_name(found: Select<account::Entity>, page: &Page) -> Select<account::Entity> {
+fn in_order_of_name(found: Select<account::Entity>, page: Span) -> Select<account::Entity> {
     found
         .order_by_asc(account::Column::SearchName)
         .order_by_asc(account::Column::Id)
-        .offset(page.offset())
-        .limit(page.limit())
+        .offset(page.offset)
+        .limit(page.limit)
 }
 
 /// The ids of those whose name has `keyword` in it, or whose e-mail it is.

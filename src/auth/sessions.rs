@@ -14,9 +14,10 @@ use sea_orm::{
 };
 
 use crate::{
-    db::{self, Db, Together, Tx},
+    db::{self, Db, Tx},
     error::{ErrorCode, Result},
     realtime::broker::Which,
+    together::Together,
 };
 
 /// How long a cached answer counts: the longest that an instance cut off from the others can be wrong.

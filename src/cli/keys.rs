@@ -15,6 +15,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::Config,
+    http::page::Span,
     product_keys::{self, KeyView, ProductKey},
 };
 
@@ -98,7 +99,7 @@ async fn list(app: &App) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "id\tstate\taccount\tcreated_at\tregistered_at")?;
     for offset in (0..).step_by(usize::try_from(PAGE)?) {
-        let (keys, _) = product_keys::list(app, offset, PAGE).await?;
+        let (keys, _) = product_keys::list(app, Span { offset, limit: PAGE }).await?;
         if keys.is_empty() {
             break;
         }

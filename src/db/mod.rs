@@ -6,7 +6,6 @@
 
 mod durable;
 mod readers;
-mod together;
 mod tx;
 
 use std::{
@@ -32,13 +31,11 @@ use sea_orm::{
 use tokio::sync::{Semaphore, watch};
 
 use self::readers::Readers;
-pub use self::{
-    together::Together,
-    tx::{Alone, Tx},
-};
+pub use self::tx::{Alone, Tx};
 use crate::{
     config::Config,
     error::{Error, ErrorCode, Result},
+    together::Together,
 };
 
 /// Connections to SQLite: one writes at a time, and the others read the same pages from the system's cache. More would
@@ -269,14 +266,22 @@ pub fn like_contains(keyword: &str) -> String {
     pattern
 }
 
+/// An account, or the two between whom something happens.
+const FEW: usize = 2;
+
 /// Whether `column` is one of `values`. To PostgreSQL they are one array: however many they are, it is the same statement,
-/// which is prepared once and has one plan, and no plan looks at each value anew for each row.
+/// which is prepared once and has one plan, and no plan looks at each value anew for each row. Only a few are said one by
+/// one: for an array that is shorter than it expects, PostgreSQL plans each time anew, which takes longer than looking.
 pub fn among<V: Into<Value> + NotU8>(
     connection: &impl ConnectionTrait,
     column: impl ColumnTrait,
     values: impl IntoIterator<Item = V>,
 ) -> Expr {
-    if is_postgres(connection) { column.eq_any(values) } else { column.is_in(values) }
+    if !is_postgres(connection) {
+        return column.is_in(values);
+    }
+    let values = Vec::from_iter(values);
+    if values.len() <= FEW { column.is_in(values) } else { column.eq_any(values) }
 }
 
 /// Whether the connection is PostgreSQL, for the few statements that differ.

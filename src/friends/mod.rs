@@ -21,7 +21,7 @@ use crate::{
     app::App,
     db::Tx,
     error::{ErrorCode, Result},
-    http::page::Page,
+    http::page::Span,
     outbox,
     people::{self, person},
     realtime::{
@@ -211,7 +211,7 @@ pub async fn requests(
     app: &App,
     account: AccountId,
     direction: Direction,
-    page: &Page,
+    page: Span,
 ) -> Result<(Vec<Acquaintance>, u64)> {
     let (requests, total) = list_requests(&*app.db, account, direction, Some(page)).await?;
     Ok((acquaintances(app, requests).await?, total))

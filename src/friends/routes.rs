@@ -121,7 +121,7 @@ async fn sent(State(app): State<App>, caller: Caller, paging: Paging) -> Result<
 
 async fn requests(app: App, caller: Caller, paging: Paging, direction: Direction) -> Result<Paged<RequestRow>> {
     let page = paging.page(20)?;
-    let (rows, total) = super::requests(&app, caller.account, direction, &page).await?;
+    let (rows, total) = super::requests(&app, caller.account, direction, page.span()).await?;
     let stranger = Closeness::Stranger(app.config.accounts.show_email);
     let rows = rows.into_iter().map(|other| {
         let view = Some(people::public(&other.account, stranger, other.state));

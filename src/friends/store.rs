@@ -14,7 +14,7 @@ use super::relation::Relation;
 use crate::{
     db::{self, Tx},
     error::{ErrorCode, Result},
-    http::page::Page,
+    http::page::Span,
 };
 
 /// A friendship's key: the pair in order.
@@ -136,7 +136,7 @@ pub(super) async fn list_requests(
     connection: &impl ConnectionTrait,
     account: AccountId,
     direction: Direction,
-    page: Option<&Page>,
+    page: Option<Span>,
 ) -> Result<(Vec<(AccountId, Millis)>, u64), DbErr> {
     let mine = match direction {
         Direction::Received => friend_request::Column::ReceiverId,
@@ -155,7 +155,7 @@ pub(super) async fn list_requests(
         }
         Some(page) => {
             let total = query.clone().count(connection).await?;
-            (query.offset(page.offset()).limit(page.limit()).all(connection).await?, total)
+            (query.offset(page.offset).limit(page.limit).all(connection).await?, total)
         }
     };
     let other = |row: &friend_request::Model| match direction {

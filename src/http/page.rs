@@ -80,15 +80,19 @@ pub struct Page {
     size: u64,
 }
 
-impl Page {
-    /// Rows before this page.
-    pub fn offset(&self) -> u64 {
-        (self.number - 1).saturating_mul(self.size)
-    }
+/// Which rows a page has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Rows before it.
+    pub offset: u64,
+    /// Its rows.
+    pub limit: u64,
+}
 
-    /// Rows of this page.
-    pub fn limit(&self) -> u64 {
-        self.size
+impl Page {
+    /// The rows of this page.
+    pub fn span(&self) -> Span {
+        Span { offset: (self.number - 1).saturating_mul(self.size), limit: self.size }
     }
 
     /// The rows, of `total` altogether.
@@ -174,7 +178,7 @@ mod tests {
     #[test]
     fn the_last_page_is_one_that_a_database_can_count_to() {
         let page = paging(&format!("/rooms?_page={LAST}&_limit={MAX}")).page(6).unwrap();
-        assert!(i64::try_from(page.offset()).is_ok());
+        assert!(i64::try_from(page.span().offset).is_ok());
         let beyond = paging(&format!("/rooms?_page={}", LAST + 1)).page(6).unwrap_err();
         assert_eq!(beyond.code(), ErrorCode::OutOfRange);
     }
@@ -190,7 +194,7 @@ mod tests {
     #[test]
     fn links_lead_to_the_neighbours() {
         let page = paging("/rooms?keyword=a&_page=2").page(6).unwrap();
-        assert_eq!((page.offset(), page.limit()), (6, 6));
+        assert_eq!(page.span(), Span { offset: 6, limit: 6 });
         let paged = page.with(vec![0; 6], 13);
         let link = paged.link();
         assert!(link.contains("</rooms?keyword=a&_page=3&_limit=6>; rel=\"next\""), "{link}");

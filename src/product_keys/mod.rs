@@ -17,6 +17,7 @@ use crate::{
     clock,
     db::Tx,
     error::{ErrorCode, Result},
+    http::page::Span,
     people,
 };
 
@@ -124,8 +125,8 @@ pub async fn import(app: &App, keys: &[ProductKey]) -> Result<Vec<bool>> {
 }
 
 /// Keys in the order in which they were added, and how many there are.
-pub async fn list(app: &App, offset: u64, limit: u64) -> Result<(Vec<KeyView>, u64)> {
-    let (rows, total) = store::list(&*app.db, offset, limit).await?;
+pub async fn list(app: &App, page: Span) -> Result<(Vec<KeyView>, u64)> {
+    let (rows, total) = store::list(&*app.db, page).await?;
     Ok((rows.iter().map(view).collect(), total))
 }
 

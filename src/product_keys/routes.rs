@@ -128,7 +128,7 @@ async fn register(
 async fn list(State(app): State<App>, caller: Caller, paging: Paging) -> Result<Paged<KeyView>> {
     caller.require_staff()?;
     let page = paging.page(PAGE)?;
-    let (keys, total) = super::list(&app, page.offset(), page.limit()).await?;
+    let (keys, total) = super::list(&app, page.span()).await?;
     Ok(page.with(keys, total))
 }
 

@@ -11,7 +11,7 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
-use crate::{db::Tx, error::Result};
+use crate::{db::Tx, error::Result, http::page::Span};
 
 /// Nobody.
 const NOBODY: Option<AccountId> = None;
@@ -20,9 +20,9 @@ pub(super) async fn find(connection: &impl ConnectionTrait, hash: &str) -> Resul
     Ok(Entity::find().filter(Column::KeyHash.eq(hash)).one(connection).await?)
 }
 
-pub(super) async fn list(connection: &impl ConnectionTrait, offset: u64, limit: u64) -> Result<(Vec<Model>, u64)> {
+pub(super) async fn list(connection: &impl ConnectionTrait, page: Span) -> Result<(Vec<Model>, u64)> {
     let total = Entity::find().count(connection).await?;
-    let rows = Entity::find().order_by_asc(Column::Id).offset(offset).limit(limit).all(connection).await?;
+    let rows = Entity::find().order_by_asc(Column::Id).offset(page.offset).limit(page.limit).all(connection).await?;
     Ok((rows, total))
 }
 

@@ -8,24 +8,28 @@ pub mod policy;
 pub mod routes;
 mod store;
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use entity::{AccountId, Millis, RoomId, account, room};
 use sea_orm::ConnectionTrait;
 
 use self::policy::{Door, Entry};
 use crate::{
-    app::App,
+    app::{App, Change, RoomList},
     db::Tx,
     error::{Error, ErrorCode, Result},
-    http::page::Page,
+    http::page::Span,
     outbox,
     people::{self, Face, person},
     realtime::{
         Channel, Event,
         protocol::events::{CountView, ExitReason, MemberView, RoomView},
     },
-    runs::{self, Standings},
+    runs::{self, Standings, State},
 };
 
 /// What is needed to make a room.
@@ -231,41 +235,64 @@ fn member_view(face: Face, goal: Option<String>, standings: &Standings) -> Membe
     MemberView { person, online: false, since, goal, run: standings.view(id).map(Box::new) }
 }
 
-/// The whole picture of an open room, before presence is known.
-pub async fn picture(connection: &impl ConnectionTrait, room: RoomId, now: Millis) -> Result<RoomView> {
-    let open = store::get_room(connection, room).await?;
-    let members = store::list_faces(connection, room).await?;
-    let standings = runs::standings(connection, now, members.iter().map(|(face, _)| face.id)).await?;
-    Ok(RoomView {
-        id: open.id.0,
-        name: open.name,
-        description: open.description,
-        has_password: open.password_hash.is_some(),
-        members: members.into_iter().map(|(face, goal)| member_view(face, goal, &standings)).collect(),
-    })
+/// The whole pictures of those of `rooms` that are open, before presence is known.
+pub async fn pictures(
+    connection: &impl ConnectionTrait,
+    rooms: Vec<RoomId>,
+    now: Millis,
+) -> Result<HashMap<RoomId, RoomView>> {
+    let open = store::list_open(connection, &rooms).await?;
+    let members = store::list_faces(connection, &rooms).await?;
+    let standings = runs::standings(connection, now, members.iter().map(|member| member.face.id)).await?;
+    let mut by_room: HashMap<_, Vec<_>> = HashMap::new();
+    for member in members {
+        by_room.entry(member.room_id).or_default().push(member_view(member.face, member.goal, &standings));
+    }
+    let picture = |room: room::Model| {
+        let members = by_room.remove(&room.id).unwrap_or_default();
+        let has_password = room.password_hash.is_some();
+        let view = RoomView { id: room.id.0, name: room.name, description: room.description, has_password, members };
+        (room.id, view)
+    };
+    Ok(open.into_iter().map(picture).collect())
 }
 
 /// Brings a picture that was drawn before to `now`: where its runs stand, and when those who are `away` were last seen.
 /// Everything else in it changes only by what is said in the room.
-pub async fn redraw(
-    connection: &impl ConnectionTrait,
-    mut view: RoomView,
-    away: Vec<AccountId>,
-    now: Millis,
-) -> Result<RoomView> {
+pub async fn redraw(app: &App, mut view: RoomView, away: Vec<AccountId>) -> Result<RoomView> {
     let running = view.members.iter().filter(|member| member.run.is_some());
-    let standings = runs::standings(connection, now, running.map(|member| AccountId(member.person.id))).await?;
-    let seen = people::list_seen(connection, away).await?;
+    let changing: BTreeSet<_> = running.map(|member| AccountId(member.person.id)).chain(away.iter().copied()).collect();
+    if changing.is_empty() {
+        return Ok(view);
+    }
+    let found = app.changes.ask(changing.into_iter().collect(), |ids| changes(&*app.db, ids)).await?;
+    let now = app.clock.now();
     for member in &mut view.members {
         let id = AccountId(member.person.id);
+        let change = found.get(&id);
         if member.run.is_some() {
-            let state = standings.state(id);
+            let run = change.and_then(|change| change.run.as_ref());
+            let state = run.map_or(State::Idle, |run| run.state(now));
             (member.person.current_state, member.person.state) = (state.code(), state.as_str());
-            member.run = standings.view(id).map(Box::new);
+            member.run = run.filter(|_| state != State::Idle).map(|run| Box::new(run.view(now)));
         }
-        member.since = seen.get(&id).map(|at| at.0).or(member.since);
+        if away.contains(&id) {
+            member.since = change.and_then(|change| change.seen).map(|at| at.0).or(member.since);
+        }
     }
     Ok(view)
+}
+
+async fn changes(connection: &impl ConnectionTrait, ids: Vec<AccountId>) -> Result<HashMap<AccountId, Change>> {
+    let mut changes: HashMap<_, Change> = HashMap::new();
+    for run in runs::list_open(connection, ids.iter().copied()).await? {
+        let id = run.row.account_id;
+        changes.entry(id).or_default().run = Some(run);
+    }
+    for (id, seen) in people::list_seen(connection, ids).await? {
+        changes.entry(id).or_default().seen = Some(seen);
+    }
+    Ok(changes)
 }
 
 /// Keeps a room as it is until `tx` ends: nobody enters, leaves or says anything committed.
@@ -274,11 +301,15 @@ pub async fn freeze(tx: &Tx, room: RoomId) -> Result<()> {
 }
 
 /// One page of open rooms with their counts.
-pub async fn list(app: &App, keyword: Option<&str>, page: &Page) -> Result<(Vec<(room::Model, CountView)>, u64)> {
-    let (rooms, total) = store::list_rooms(&*app.db, keyword, page).await?;
-    let ids: Vec<_> = rooms.iter().map(|room| room.id).collect();
-    let counts = counts(app, &ids).await?;
-    Ok((rooms.into_iter().zip(counts).collect(), total))
+pub async fn list(app: &App, keyword: Option<&str>, page: Span) -> Result<Arc<RoomList>> {
+    let key = (keyword.map(str::to_owned), page);
+    let read = async |(keyword, page): (Option<String>, Span)| {
+        let (rooms, total) = store::list_rooms(&*app.db, keyword.as_deref(), page).await?;
+        let ids: Vec<_> = rooms.iter().map(|room| room.id).collect();
+        let counts = counts(app, &ids).await?;
+        Ok(RoomList { rooms: rooms.into_iter().zip(counts).collect(), total })
+    };
+    app.room_lists.ask_one(key, read).await
 }
 
 /// How many sit in each of `rooms`, and how many of them are online, in the same order.

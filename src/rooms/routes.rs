@@ -86,11 +86,11 @@ struct MemberRow {
 }
 
 impl RoomRow {
-    fn new(room: entity::room::Model, member_num: u64, online_num: u64, members: Option<Vec<MemberRow>>) -> Self {
+    fn new(room: &entity::room::Model, member_num: u64, online_num: u64, members: Option<Vec<MemberRow>>) -> Self {
         Self {
             id: room.id.0,
-            name: room.name,
-            description: room.description,
+            name: room.name.clone(),
+            description: room.description.clone(),
             has_password: room.password_hash.is_some(),
             member_num,
             online_num,
@@ -114,9 +114,9 @@ async fn list(State(app): State<App>, _: Caller, paging: Paging) -> Result<Paged
         body::check_visible("keyword", keyword, NAME).map_err(|error| Error::fields(vec![error]))?;
     }
     let page = paging.page(6)?;
-    let (rooms, total) = super::list(&app, keyword.as_deref(), &page).await?;
-    let row = |(room, counts): (_, CountView)| RoomRow::new(room, counts.member_num, counts.online_num, None);
-    Ok(page.with(rooms.into_iter().map(row).collect(), total))
+    let found = super::list(&app, keyword.as_deref(), page.span()).await?;
+    let row = |(room, counts): &(_, CountView)| RoomRow::new(room, counts.member_num, counts.online_num, None);
+    Ok(page.with(found.rooms.iter().map(row).collect(), found.total))
 }
 
 /// Makes a room and sits down in it.
@@ -242,5 +242,5 @@ async fn view(app: &App, viewer: AccountId, detail: Detail, was_member: bool) ->
     });
     let shown = (is_member || room.password_hash.is_none()).then(|| rows.collect());
     let online_num = members.iter().filter(|(_, online)| online.is_some()).count() as u64;
-    Ok(RoomRow::new(room, members.len() as u64, online_num, shown))
+    Ok(RoomRow::new(&room, members.len() as u64, online_num, shown))
 }

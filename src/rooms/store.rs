@@ -14,7 +14,7 @@ use crate::{
     db::{self, Tx},
     error::{ErrorCode, Result},
     grams,
-    http::page::Page,
+    http::page::Span,
     people::Face,
     tally::{self, Changes, Group, buckets::first_id},
 };
@@ -26,6 +26,11 @@ fn open() -> Select<room::Entity> {
 /// A room, open or closed.
 pub(super) async fn find_room(connection: &impl ConnectionTrait, id: RoomId) -> Result<Option<room::Model>, DbErr> {
     room::Entity::find_by_id(id).one(connection).await
+}
+
+/// Those of `ids` that are open.
+pub(super) async fn list_open(connection: &impl ConnectionTrait, ids: &[RoomId]) -> Result<Vec<room::Model>, DbErr> {
+    open().filter(db::among(connection, room::Column::Id, ids.iter().copied())).all(connection).await
 }
 
 pub(super) async fn get_room(connection: &impl ConnectionTrait, id: RoomId) -> Result<room::Model> {
@@ -43,18 +48,18 @@ pub(super) async fn lock_room(tx: &Tx, id: RoomId) -> Result<room::Model> {
 pub(super) async fn list_rooms(
     connection: &impl ConnectionTrait,
     keyword: Option<&str>,
-    page: &Page,
+    page: Span,
 ) -> Result<(Vec<room::Model>, u64)> {
     let newest = open().order_by_desc(room::Column::Id);
     let Some(keyword) = keyword else {
         let blocks = tally::blocks(connection, Group::OpenRooms).await?;
         let total = u64::try_from(blocks.total()).unwrap_or(0);
-        let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+        let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
         let Some((block, newer)) = blocks.locate_back(offset) else { return Ok((Vec::new(), total)) };
         let rows = newest
             .filter(room::Column::Id.lt(first_id(block + 1)))
             .offset(u64::try_from(offset - newer).unwrap_or(0))
-            .limit(page.limit());
+            .limit(page.limit);
         return Ok((rows.all(connection).await?, total));
     };
     let hits = grams::ROOMS.hits(&keyword.to_lowercase());
@@ -142,11 +147,11 @@ pub(super) async fn list_seated(
         .await
 }
 
-/// Those who sit in a room, in the order of entering.
-fn members(room: RoomId) -> Select<account::Entity> {
+/// Those who sit in any of `rooms`, in the order of entering.
+fn members(connection: &impl ConnectionTrait, rooms: &[RoomId]) -> Select<account::Entity> {
     account::Entity::find()
         .join(JoinType::InnerJoin, belongs_to_account().rev())
-        .filter(membership::Column::RoomId.eq(room))
+        .filter(db::among(connection, membership::Column::RoomId, rooms.iter().copied()))
         .filter(account::Column::DeletedAt.is_null())
         .order_by_asc(membership::Column::EnteredAt)
         .order_by_asc(membership::Column::AccountId)
@@ -157,24 +162,29 @@ pub(super) async fn list_members(
     connection: &impl ConnectionTrait,
     room: RoomId,
 ) -> Result<Vec<account::Model>, DbErr> {
-    members(room).all(connection).await
+    members(connection, &[room]).all(connection).await
 }
 
-/// The same as others see them, and what each works on.
-pub(super) async fn list_faces(
-    connection: &impl ConnectionTrait,
-    room: RoomId,
-) -> Result<Vec<(Face, Option<String>)>, DbErr> {
-    #[derive(FromQueryResult)]
-    struct Member {
-        #[sea_orm(nested)]
-        face: Face,
-        goal: Option<String>,
-    }
+/// A member as others see them.
+#[derive(FromQueryResult)]
+pub(super) struct Member {
+    pub(super) room_id: RoomId,
+    #[sea_orm(nested)]
+    pub(super) face: Face,
+    /// What the member works on.
+    pub(super) goal: Option<String>,
+}
+
+/// Those who sit in `rooms` as others see them, in the order of entering.
+pub(super) async fn list_faces(connection: &impl ConnectionTrait, rooms: &[RoomId]) -> Result<Vec<Member>, DbErr> {
     use account::Column::{FirstName, Id, Image, LastName, SeenAt};
-    let members = members(room).select_only().columns([Id, LastName, FirstName, Image, SeenAt]);
-    let members = members.column(membership::Column::Goal).into_model::<Member>().all(connection).await?;
-    Ok(members.into_iter().map(|member| (member.face, member.goal)).collect())
+    members(connection, rooms)
+        .select_only()
+        .columns([Id, LastName, FirstName, Image, SeenAt])
+        .columns([membership::Column::RoomId, membership::Column::Goal])
+        .into_model()
+        .all(connection)
+        .await
 }
 
 fn belongs_to_account() -> RelationDef {

@@ -18,7 +18,7 @@ use crate::{
     db::is_postgres,
     error::Result,
     friends,
-    http::page::Page,
+    http::page::Span,
     people, rooms,
     tally::{
         self, Group, Window,
@@ -86,7 +86,7 @@ pub struct Board {
 pub(super) type Scored = (AccountId, i64);
 
 /// Reads a page of a board, of those whom `filter` lets through; ranks don't depend on the filter.
-pub async fn read(app: &App, asked: Asked, filter: Option<Condition>, page: &Page) -> Result<Board> {
+pub async fn read(app: &App, asked: Asked, filter: Option<Condition>, page: Span) -> Result<Board> {
     let now = app.clock.now();
     let today = period::number_of(period::today(now, &app.zone)?)?;
     let window = (asked.period.code(), asked.period.first_day(today)?);
@@ -131,7 +131,7 @@ async fn everyone(
     viewer: AccountId,
     window: Window,
     filter: Option<Condition>,
-    page: &Page,
+    page: Span,
     now: Millis,
 ) -> Result<Board> {
     let board = Everyone { tx, window, tally: tally::read(tx, window).await? };
@@ -153,8 +153,8 @@ async fn everyone(
 }
 
 impl Everyone<'_> {
-    async fn rows(&self, page: &Page) -> Result<Vec<Place>> {
-        let (offset, limit) = (signed(page.offset()), page.limit());
+    async fn rows(&self, page: Span) -> Result<Vec<Place>> {
+        let (offset, limit) = (signed(page.offset), page.limit);
         let mut scored = match self.tally.locate(offset) {
             Some((bucket, above)) => {
                 store::list_from(self.tx, self.window, bucket, unsigned(offset - above), limit).await?
@@ -227,7 +227,7 @@ async fn few(
     mut ids: Vec<AccountId>,
     window: Window,
     filter: Option<Condition>,
-    page: &Page,
+    page: Span,
     now: Millis,
 ) -> Result<Board> {
     ids.push(viewer);
@@ -246,8 +246,8 @@ async fn few(
         None => Place { account: viewer, points: store::get_points(tx, window, viewer).await?, rank: None },
     };
     let neighbours = mine.map(|index| near(&board, index)).unwrap_or_default();
-    let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-    let take = usize::try_from(page.limit()).unwrap_or(usize::MAX);
+    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
+    let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let rows = shown.iter().skip(skip).take(take).copied().collect();
     Ok(Board { rows, total: shown.len() as u64, me, neighbours, now })
 }

@@ -11,7 +11,7 @@ use super::board::Scored;
 use crate::{
     db,
     error::Result,
-    http::page::Page,
+    http::page::Span,
     tally::{
         Window,
         buckets::{first_id, lowest},
@@ -187,15 +187,15 @@ pub(super) async fn list_filtered(
     connection: &impl ConnectionTrait,
     window: Window,
     filter: Condition,
-    page: &Page,
+    page: Span,
 ) -> Result<(Vec<Scored>, u64), DbErr> {
     let query = listed().filter(filter);
     let total = query.clone().count(connection).await?;
     let rows = with_points(query, window)
         .order_by_desc(Expr::col("points"))
         .order_by_asc(account::Column::Id)
-        .offset(page.offset())
-        .limit(page.limit());
+        .offset(page.offset)
+        .limit(page.limit);
     Ok((rows.into_tuple::<Scored>().all(connection).await?, total))
 }
 

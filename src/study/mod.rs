@@ -29,7 +29,7 @@ use crate::{
     clock,
     db::Tx,
     error::{ErrorCode, Result},
-    http::page::Page,
+    http::page::Span,
     people,
     tally::{self, Changes, Group, Window},
 };
@@ -178,6 +178,6 @@ pub async fn discard(app: &App, caller: AccountId, run: RunId) -> Result<Remaini
 }
 
 /// One page of what was written of an account, the newest first, and how much there is.
-pub async fn page(app: &App, account: AccountId, page: &Page) -> Result<(Vec<segment::Model>, u64)> {
+pub async fn page(app: &App, account: AccountId, page: Span) -> Result<(Vec<segment::Model>, u64)> {
     Ok(store::list_segments(&*app.db, account, page).await?)
 }

@@ -124,7 +124,7 @@ fn segment_view(segment: &segment::Model) -> SegmentView {
 )]
 async fn ledger(State(app): State<App>, caller: Caller, query: Paging) -> Result<impl IntoResponse> {
     let page = query.page(PAGE)?;
-    let (segments, total) = super::page(&app, caller.account, &page).await?;
+    let (segments, total) = super::page(&app, caller.account, page.span()).await?;
     Ok(page.with(segments.iter().map(segment_view).collect(), total))
 }
 

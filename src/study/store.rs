@@ -16,7 +16,7 @@ use super::{
 use crate::{
     db::{self, Tx},
     error::Result,
-    http::page::Page,
+    http::page::Span,
     tally::Window,
 };
 
@@ -229,12 +229,12 @@ pub(super) async fn list_run(tx: &Tx, id: RunId) -> Result<Vec<segment::Model>, 
 pub(super) async fn list_segments(
     connection: &impl ConnectionTrait,
     account: AccountId,
-    page: &Page,
+    page: Span,
 ) -> Result<(Vec<segment::Model>, u64), DbErr> {
     let query = segment::Entity::find().filter(segment::Column::AccountId.eq(account));
     let total = query.clone().count(connection).await?;
     let rows = query.order_by_desc(segment::Column::FromAt).order_by_desc(segment::Column::Id);
-    Ok((rows.offset(page.offset()).limit(page.limit()).all(connection).await?, total))
+    Ok((rows.offset(page.offset).limit(page.limit).all(connection).await?, total))
 }
 
 /// Work of an account that began in a window.

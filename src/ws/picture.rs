@@ -64,7 +64,8 @@ pub(super) async fn room(app: &App, id: RoomId, also: Channel) -> Result<(RoomVi
         }
         None => {
             let (tx, place) = frozen(app, channel).await?;
-            let view = rooms::picture(&*tx, id, app.clock.now()).await?;
+            let view = rooms::pictures(&*tx, vec![id], app.clock.now()).await?.remove(&id);
+            let view = view.ok_or(ErrorCode::RoomNotFound)?;
             tx.commit_quietly().await?;
             outbox::catch_up(&app.db, &app.hub, &[also]).await?;
             (view, None, place)
@@ -89,14 +90,16 @@ pub(super) async fn room(app: &App, id: RoomId, also: Channel) -> Result<(RoomVi
 async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<(RoomView, Option<Vec<Option<Millis>>>)> {
     let same = |known: &Standing| known.place.epoch == standing.place.epoch && known.last_key == standing.last_key;
     let Some(picture) = app.pictures.get(&id).filter(|picture| same(&picture.standing)) else {
-        return Ok((rooms::picture(&*app.db, id, app.clock.now()).await?, None));
+        let draw = |ids| rooms::pictures(&*app.db, ids, app.clock.now());
+        let view = app.drawings.ask(vec![id], draw).await?.remove(&id);
+        return Ok((view.ok_or(ErrorCode::RoomNotFound)?, None));
     };
     let ids = ids(&picture.view);
     let online = app.hub.broker().online(&ids).await?;
     let away = ids.into_iter().zip(&online).filter(|(_, online)| online.is_none()).map(|(id, _)| id);
     // One instance alone has told everybody's departure itself.
     let left = away.filter(|id| !app.is_alone() || picture.has_left(*id));
-    Ok((rooms::redraw(&*app.db, picture.view.clone(), left.collect(), app.clock.now()).await?, Some(online)))
+    Ok((rooms::redraw(app, picture.view.clone(), left.collect()).await?, Some(online)))
 }
 
 fn ids(view: &RoomView) -> Vec<AccountId> {

@@ -245,7 +245,7 @@ fn bodies_and_queries() {
         let Ok(paging) = runtime.block_on(Paging::from_request_parts(&mut parts, &())) else { return };
         drop(paging.parameter("kw").map(str::to_owned));
         if let Ok(page) = paging.page(20) {
-            assert!((1..=100).contains(&page.limit()));
+            assert!((1..=100).contains(&page.span().limit));
         }
     });
 }

@@ -8,7 +8,7 @@ use std::{
 
 use solgik::error::ErrorCode;
 
-const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry"];
+const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry", "together"];
 const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http", "grams", "tally"];
 const FEATURES: &[&str] = &["runs", "people", "product_keys", "friends", "rooms", "study", "timer", "accounts"];
 
@@ -20,6 +20,7 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("error", &[&["locale"]]),
     ("clock", &[]),
     ("telemetry", &[&["config"]]),
+    ("together", &[&["error"]]),
     ("db", &[FOUNDATION]),
     ("realtime", &[FOUNDATION]),
     // What is committed is said through the hub.
@@ -31,13 +32,13 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("grams", &[FOUNDATION, &["db", "http"]]),
     // What is counted is kept in the change that it comes of.
     ("tally", &[FOUNDATION, &["db"]]),
+    // Below everybody: a person is shown with what the timer says.
+    ("runs", &[FOUNDATION, PLATFORM]),
     ("app", &[FOUNDATION, PLATFORM, &["runs"]]),
     // Whose request it is, and what was answered, are rows.
     ("once", &[FOUNDATION, PLATFORM, &["app"]]),
     // The postman needs rows, settings and the clock together: above the app, though a feature sees it as platform.
     ("mail", &[FOUNDATION, PLATFORM, &["app"]]),
-    // Below everybody: a person is shown with what the timer says.
-    ("runs", &[FOUNDATION, PLATFORM]),
     ("people", &[FOUNDATION, PLATFORM, &["runs"]]),
     ("product_keys", &[FOUNDATION, PLATFORM, &["app", "mail", "people"]]),
     ("friends", &[FOUNDATION, PLATFORM, &["app", "runs", "people"]]),

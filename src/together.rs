@@ -1,4 +1,4 @@
-//! Questions that many ask at the same time, put as one.
+//! Questions to a database or a broker that many ask at the same time, put as one.
 //!
 //! Whoever asks while nobody else does is answered at once. Whoever asks while others are being answered waits until one
 //! of them is, and then all who wait are asked about in one statement: the more come, the less each of them costs. Nobody
@@ -12,6 +12,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, Result};
@@ -71,6 +72,22 @@ impl<K: Clone + Eq + Hash, V: Clone> Together<K, V> {
                 return answer;
             }
         }
+    }
+
+    /// Answers a question that can't be put as one with others: only those who ask the same share `read`'s answer.
+    pub async fn ask_one<T, F, R>(&self, key: K, read: F) -> Result<V>
+    where
+        V: From<T>,
+        F: Fn(K) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let read = &read;
+        let each = |key: K| async move { Ok::<_, Error>((key.clone(), V::from(read(key).await?))) };
+        let all = |keys: Vec<K>| async move {
+            Ok(try_join_all(keys.into_iter().map(each)).await?.into_iter().collect::<Answers<K, V>>())
+        };
+        let found = self.ask(vec![key.clone()], all).await?.remove(&key);
+        found.ok_or_else(|| Error::Internal(anyhow::anyhow!("a question was asked and not answered")))
     }
 
     /// Puts what is waiting, and answers it. Says whether there was anything.
@@ -191,5 +208,23 @@ mod tests {
         let codes: Vec<_> = answers.into_iter().map(|answer| answer.map_err(|error| error.code())).collect();
         let failed = Err(ErrorCode::Unavailable);
         assert_eq!(codes, [Ok(Some(1)), Ok(Some(4)), failed, failed]);
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_the_same_share_one_answer() {
+        let squares = Squares::default();
+        let one = |key| squares.together.ask_one(key, async |key| Ok(squares.find(vec![key]).await?[&key]));
+        // The first two lead; of those who come meanwhile, five ask one thing and two another.
+        let all = join_all([1, 2, 3, 3, 3, 3, 3, 4, 4].map(one));
+        let (answers, ()) = tokio::join!(all, async {
+            for _ in 0..4 {
+                squares.go.notify_one();
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+            }
+        });
+        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [1, 4, 9, 9, 9, 9, 9, 16, 16]);
+        assert_eq!(squares.statements.load(Ordering::SeqCst), 4);
     }
 }
