@@ -1,8 +1,13 @@
 //! Channels as Redis keeps them: the next place, where it stands, what was missed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use entity::{Millis, OutboxId};
+use futures_util::future::try_join_all;
 use redis::Value;
 
 use super::{Inner, cursor::Cursor, keys::Partition};
@@ -29,6 +34,12 @@ pub(super) const EARLY: Duration = Duration::from_millis(50);
 
 /// Channels that one script looks at.
 const BATCH: usize = 256;
+
+/// A place in a channel.
+pub(super) type Asked = (Channel, Arc<str>, u64);
+
+/// All events after a place, and where they end.
+pub(super) type Since = (Vec<Arc<Delivery>>, Place);
 
 fn fresh_epoch() -> String {
     format!("{:016x}", rand::random::<u64>())
@@ -78,29 +89,55 @@ impl Inner {
     }
 
     pub(super) async fn standing(&self, channel: Channel) -> Result<Standing> {
-        let keys = [self.keys.head(channel), self.keys.log(channel)];
-        let arguments = (fresh_epoch(), self.heads_life());
-        let stands: (String, u64, String) = self.link.eval(&self.scripts.standing, &keys, arguments).await?;
-        let (epoch, off, last_key) = stands;
-        Ok(Standing { place: Place { epoch: epoch.into(), off }, last_key: last_key.parse().ok().map(OutboxId) })
+        let found = self.standings.ask(vec![channel], |channels| self.list_standings(channels)).await?;
+        found.get(&channel).cloned().ok_or_else(|| broken("where a channel stands"))
     }
 
-    /// Events after `off`, not older than `age`.
-    pub(super) async fn events_since(
-        &self,
-        channel: Channel,
-        epoch: &str,
-        off: u64,
-        age: Duration,
-        unless: Option<String>,
-    ) -> Result<Option<(Vec<Arc<Delivery>>, Place)>> {
-        let keys: Vec<_> = [self.keys.head(channel), self.keys.log(channel)].into_iter().chain(unless).collect();
-        let arguments = (epoch, off, self.memory.messages, clock::millis(age));
-        let found: Option<(u64, Vec<Value>)> = self.link.eval(&self.scripts.since, &keys, arguments).await?;
-        let Some((off, events)) = found else { return Ok(None) };
-        let epoch: Arc<str> = epoch.into();
-        let events = events.into_iter().map(|event| logged(channel, &epoch, event)).collect::<Result<_>>()?;
-        Ok(Some((events, Place { epoch, off })))
+    async fn list_standings(&self, channels: Vec<Channel>) -> Result<HashMap<Channel, Standing>> {
+        let look = async |batch: Vec<Channel>| {
+            let keys: Vec<_> =
+                batch.iter().flat_map(|channel| [self.keys.head(*channel), self.keys.log(*channel)]).collect();
+            let arguments = (fresh_epoch(), self.heads_life());
+            let stand: Vec<(String, u64, String)> = self.link.eval(&self.scripts.standing, &keys, arguments).await?;
+            let standing = |(epoch, off, last_key): (String, u64, String)| {
+                let place = Place { epoch: epoch.into(), off };
+                Standing { place, last_key: last_key.parse().ok().map(OutboxId) }
+            };
+            Ok::<_, Error>(batch.into_iter().zip(stand.into_iter().map(standing)))
+        };
+        let batches = self.batches(channels, |channel| *channel).into_iter();
+        Ok(try_join_all(batches.map(look)).await?.into_iter().flatten().collect())
+    }
+
+    /// What a client has missed that stands at `off`.
+    pub(super) async fn missed(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<Since>> {
+        let asked = (channel, epoch.into(), off);
+        // What it was shown in doubt is shown to it anew.
+        let mut found = self.missed.ask(vec![asked], |asked| self.list_since(asked, self.memory.age, true)).await?;
+        Ok(found.drain().next().map(|(_, since)| since))
+    }
+
+    /// Events after each place, not older than `age`. Where not all of them are known any more, there is nothing.
+    async fn list_since(&self, asked: Vec<Asked>, age: Duration, doubts: bool) -> Result<HashMap<Asked, Since>> {
+        let look = async |batch: Vec<Asked>| {
+            let keys = |channel| {
+                let doubt = self.keys.doubt(Partition::of_channel(channel));
+                [self.keys.head(channel), self.keys.log(channel), doubt]
+            };
+            let keys: Vec<_> = batch.iter().flat_map(|(channel, ..)| keys(*channel)).collect();
+            let places: Vec<_> = batch.iter().map(|(_, epoch, off)| (&**epoch, *off)).collect();
+            let arguments = (self.memory.messages, clock::millis(age), u8::from(doubts), places);
+            let found: Vec<Option<(u64, Vec<Value>)>> = self.link.eval(&self.scripts.since, &keys, arguments).await?;
+            let mut all = Vec::new();
+            for ((channel, epoch, asked), found) in batch.into_iter().zip(found) {
+                let Some((off, events)) = found else { continue };
+                let events = events.into_iter().map(|event| logged(channel, &epoch, event)).collect::<Result<_>>()?;
+                all.push(((channel, Arc::clone(&epoch), asked), (events, Place { epoch, off })));
+            }
+            Ok::<_, Error>(all)
+        };
+        let batches = self.batches(asked, |(channel, ..)| *channel).into_iter();
+        Ok(try_join_all(batches.map(look)).await?.into_iter().flatten().collect())
     }
 
     /// See [`Broker::reach`](crate::realtime::broker::Broker::reach). What is not on its way is read.
@@ -117,7 +154,8 @@ impl Inner {
     pub(super) async fn fill(&self, channel: Channel) -> Result<()> {
         let Some(Cursor { epoch, off }) = self.follows.cursor(channel) else { return Ok(()) };
         // However old: what is there is the shortest way.
-        match self.events_since(channel, &epoch, off, self.memory.age * 1000, None).await? {
+        let found = self.list_since(vec![(channel, epoch, off)], self.memory.age * 1000, false).await?;
+        match found.into_values().next() {
             Some((events, _)) => {
                 self.metrics.broker_filled.inc_by(events.len() as u64);
                 for event in events {
@@ -134,7 +172,7 @@ impl Inner {
 
     /// Compares how far channels were heard with where they stand, and makes up for the difference.
     pub(super) async fn compare(&self, channels: &[Channel]) -> Result<()> {
-        for batch in self.batches(channels) {
+        for batch in self.batches(channels.to_vec(), |channel| *channel) {
             let cursors = self.follows.cursors(&batch);
             let keys: Vec<_> = cursors.iter().map(|(channel, _)| self.keys.head(*channel)).collect();
             if keys.is_empty() {
@@ -151,7 +189,7 @@ impl Inner {
 
     /// Keeps the channels that somebody here listens to.
     pub(super) async fn refresh(&self, now: Millis) -> Result<()> {
-        for batch in self.batches(&self.follows.all()) {
+        for batch in self.batches(self.follows.all(), |channel| *channel) {
             let keys: Vec<_> = batch.iter().map(|channel| self.keys.head(*channel)).collect();
             let arguments = (now.0, self.heads_life());
             let () = self.link.eval(&self.scripts.refresh, &keys, arguments).await?;
@@ -159,13 +197,19 @@ impl Inner {
         Ok(())
     }
 
-    /// `channels`, so many at once as one script may touch.
-    pub(super) fn batches(&self, channels: &[Channel]) -> Vec<Vec<Channel>> {
-        let mut channels: Vec<_> = channels.iter().map(|channel| (Partition::of_channel(*channel), *channel)).collect();
-        channels.sort_unstable();
-        let partitions = channels.chunk_by(|(a, _), (b, _)| a == b);
-        let batches = partitions.flat_map(|partition| partition.chunks(BATCH));
-        batches.map(|batch| batch.iter().map(|(_, channel)| *channel).collect()).collect()
+    /// What concerns channels, so much at once as one script may touch.
+    pub(super) fn batches<T>(&self, all: Vec<T>, channel: impl Fn(&T) -> Channel) -> Vec<Vec<T>> {
+        // A single server has everything.
+        let partition = |each: &T| self.link.target.is_cluster().then(|| Partition::of_channel(channel(each)));
+        let mut batches = BTreeMap::<_, Vec<Vec<T>>>::new();
+        for each in all {
+            let batches = batches.entry(partition(&each)).or_default();
+            match batches.last_mut().filter(|last| last.len() < BATCH) {
+                Some(last) => last.push(each),
+                None => batches.push(vec![each]),
+            }
+        }
+        batches.into_values().flatten().collect()
     }
 }
 

@@ -108,7 +108,7 @@ impl Inner {
         let fresh = format!("{:016x}", rand::random::<u64>());
         let looks = self.link.target.probed().map(async |partition| {
             let keys = [self.keys.life(partition), self.keys.probe(partition, &self.probe_name)];
-            let found: (String, String) = self.link.eval(&self.scripts.beat, &keys, (&fresh, &says)).await?;
+            let found: (String, String) = self.link.eval_at_once(&self.scripts.beat, &keys, (&fresh, &says)).await?;
             self.ears.said(partition);
             Ok::<_, crate::error::Error>((partition, found))
         });
@@ -131,7 +131,7 @@ impl Inner {
         let about = serde_json::to_string(&self.about()).map_err(anyhow::Error::from)?;
         let arguments = (instance, clock::millis(self.lease), about, u8::from(new), u8::from(steady));
         let asked = self.clock.now();
-        let answer: Vec<String> = self.link.eval(&self.scripts.renew, &self.keys.leases(), arguments).await?;
+        let answer: Vec<String> = self.link.eval_at_once(&self.scripts.renew, &self.keys.leases(), arguments).await?;
         let Some((held, given_up)) = answer.split_first() else { return Ok(false) };
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         seen.steady_since.get_or_insert_with(Instant::now);

@@ -1,4 +1,4 @@
-//! The way to Redis: one server or a cluster, and a connection for commands that comes back by itself.
+//! The way to Redis: a connection for commands that comes back by itself.
 //!
 //! Promises that while Redis is away a command fails at once instead of queueing, and that each command carries the
 //! name of the server that its connection leads to: a script that finds the mark of another one knows that the last
@@ -13,22 +13,18 @@ use std::{
     time::Duration,
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError,
-    RedisFuture, RedisResult, ServerErrorKind, ToRedisArgs, Value,
-    aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection},
-    cluster::{ClusterClient, ClusterClientBuilder},
-    cluster_async::ClusterConnection,
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, ToRedisArgs};
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::sleep,
 };
-use tokio::{sync::Notify, time::sleep};
 
-use super::{keys::Partition, scripts::Lua};
+use super::{
+    keys::Partition,
+    scripts::Lua,
+    wire::{Target, Wire},
+};
 use crate::error::{Error, ErrorCode, Result};
-
-/// How long a connection may take to come about, and an answer to come. Longer than Redis ever pauses on purpose;
-/// shorter than anybody waits for an answer of ours.
-const CONNECT: Duration = Duration::from_secs(1);
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// Waits between two attempts to connect.
 const RETRY: std::ops::Range<u64> = 100..400;
@@ -36,137 +32,9 @@ const RETRY: std::ops::Range<u64> = 100..400;
 /// How long to wait before a cluster of which a part is away is looked at once more.
 const ANEW: Duration = Duration::from_secs(1);
 
-/// Commands that may be on their way into the connection before whoever adds one waits for a moment.
-const PIPELINE: usize = 1024;
-
-/// Where Redis is.
-pub(super) enum Target {
-    /// One server.
-    One(Box<Client>),
-    /// Some nodes of a cluster; they know the others.
-    Cluster(Vec<redis::ConnectionInfo>),
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address may hold a password.
-        f.write_str(match self {
-            Self::One(_) => "One",
-            Self::Cluster(_) => "Cluster",
-        })
-    }
-}
-
-impl Target {
-    /// `redis://host:port/0` or `rediss://…` is a server; several, separated by commas, are nodes of a cluster.
-    pub(super) fn parse(urls: &str) -> anyhow::Result<Self> {
-        let read = |url: &str| -> anyhow::Result<redis::ConnectionInfo> {
-            let unreadable = || anyhow::anyhow!("broker.redis_url: write redis://host:port, or several with commas");
-            let info = url.trim().into_connection_info().map_err(|_| unreadable())?;
-            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-            Ok(info.set_redis_settings(settings))
-        };
-        let mut nodes =
-            urls.split(',').filter(|url| !url.trim().is_empty()).map(read).collect::<Result<Vec<_>, _>>()?;
-        match nodes.pop() {
-            Some(only) if nodes.is_empty() && !urls.contains(',') => Ok(Self::One(Box::new(Client::open(only)?))),
-            last => {
-                nodes.extend(last);
-                Ok(Self::Cluster(nodes))
-            }
-        }
-    }
-
-    pub(super) fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
-    }
-
-    /// Partitions by which a server shows whether it lives and is heard: in a cluster each may lie on another one. Where
-    /// there is one server, one partition speaks for all.
-    pub(super) fn probed(&self) -> impl Iterator<Item = Partition> {
-        Partition::all().take(if self.is_cluster() { usize::MAX } else { 1 })
-    }
-
-    /// Connects; what the server says unasked goes to `pushes`.
-    pub(super) async fn connect(&self, pushes: Option<impl AsyncPushSender>) -> RedisResult<Wire> {
-        match self {
-            Self::One(client) => {
-                let mut config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(ANSWER))
-                    .set_pipeline_buffer_size(PIPELINE);
-                if let Some(pushes) = pushes {
-                    config = config.set_push_sender(pushes);
-                }
-                Ok(Wire::One(client.get_multiplexed_async_connection_with_config(&config).await?))
-            }
-            Self::Cluster(nodes) => {
-                let mut builder: ClusterClientBuilder = ClusterClient::builder(nodes.iter().cloned())
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .connection_timeout(CONNECT)
-                    .response_timeout(ANSWER)
-                    // A slot may be on its way to another node; a node that is gone is for others to notice.
-                    .retries(2);
-                if let Some(pushes) = pushes {
-                    builder = builder.push_sender(pushes);
-                }
-                Ok(Wire::Cluster(builder.build()?.get_async_connection().await?))
-            }
-        }
-    }
-}
-
-/// One connection, shared by everybody who has a clone.
-#[derive(Clone)]
-pub(super) enum Wire {
-    One(MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
-
-impl Wire {
-    /// Listens to `topics`; in a cluster all of one partition.
-    pub(super) async fn subscribe(&mut self, topics: &[String]) -> RedisResult<()> {
-        match self {
-            Self::One(wire) => wire.subscribe(topics).await,
-            Self::Cluster(wire) => wire.ssubscribe(topics).await,
-        }
-    }
-
-    pub(super) async fn unsubscribe(&mut self, topics: &[String]) -> RedisResult<()> {
-        match self {
-            Self::One(wire) => wire.unsubscribe(topics).await,
-            Self::Cluster(wire) => wire.sunsubscribe(topics).await,
-        }
-    }
-}
-
-impl ConnectionLike for Wire {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::One(wire) => wire.req_packed_command(cmd),
-            Self::Cluster(wire) => wire.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a redis::Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::One(wire) => wire.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(wire) => wire.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::One(wire) => wire.get_db(),
-            Self::Cluster(wire) => wire.get_db(),
-        }
-    }
-}
+/// Commands that may be on their way at one time. Whoever comes after them waits for a place and not for an answer: where
+/// thousands speak at once, Redis takes longer for all of them than anybody waits for an answer.
+pub(super) const UNDER_WAY: usize = 256;
 
 /// A connection that works, as far as anybody knows.
 #[derive(Clone)]
@@ -184,6 +52,7 @@ pub(super) struct Link {
     lost: Notify,
     /// A cluster is to be looked at anew; until then what is there goes on being used.
     anew: AtomicBool,
+    places: Semaphore,
 }
 
 impl fmt::Debug for Link {
@@ -194,11 +63,17 @@ impl fmt::Debug for Link {
 
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        Self { target, live: RwLock::new(None), lost: Notify::new(), anew: AtomicBool::new(false) }
+        let places = Semaphore::new(UNDER_WAY);
+        Self { target, live: RwLock::new(None), lost: Notify::new(), anew: AtomicBool::new(false), places }
     }
 
     pub(super) fn is_up(&self) -> bool {
         self.live.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// A place in the connection: to be taken before it is looked at, which may be lost meanwhile.
+    async fn place(&self) -> Result<SemaphorePermit<'_>> {
+        Ok(self.places.acquire().await.map_err(anyhow::Error::from)?)
     }
 
     fn live(&self) -> Result<Live> {
@@ -287,12 +162,14 @@ impl Link {
 
     /// Runs one command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        let _place = self.place().await?;
         let mut live = self.live()?;
         command.query_async(&mut live.wire).await.map_err(|error| self.judge(live.number, error))
     }
 
     /// Runs commands, each with the partition of its keys, in as few steps as there can be; answers in their order.
     pub(super) async fn run_all<T: FromRedisValue>(&self, commands: Vec<(Partition, Cmd)>) -> Result<Vec<T>> {
+        let _place = self.place().await?;
         let live = self.live()?;
         let run = async |commands: Vec<(usize, Cmd)>| {
             let mut pipeline = redis::Pipeline::with_capacity(commands.len());
@@ -321,6 +198,19 @@ impl Link {
         keys: &[String],
         arguments: impl ToRedisArgs,
     ) -> Result<T> {
+        let place = self.place().await?;
+        let answer = self.eval_at_once(script, keys, arguments).await;
+        drop(place);
+        answer
+    }
+
+    /// The same ahead of everybody who waits for a place: for signs of life, which nobody may miss because others speak.
+    pub(super) async fn eval_at_once<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        keys: &[String],
+        arguments: impl ToRedisArgs,
+    ) -> Result<T> {
         let mut live = self.live()?;
         let call = |command: &str, what: &str| {
             let mut call = redis::cmd(command);
@@ -343,4 +233,27 @@ async fn server_of(wire: &mut Wire) -> anyhow::Result<String> {
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     anyhow::ensure!(field("role") == Some("master"), "this Redis is a replica, or loads");
     field("run_id").map(str::to_owned).ok_or_else(|| anyhow::anyhow!("this Redis does not say who it is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::realtime::broker::redis::scripts::Scripts;
+
+    #[tokio::test]
+    async fn a_sign_of_life_waits_for_nobody() {
+        let link = Link::new(Target::parse("redis://127.0.0.1:1/0").unwrap());
+        let scripts = Scripts::new();
+        let places = link.places.acquire_many(u32::try_from(UNDER_WAY).unwrap()).await.unwrap();
+        let mut waiting = pin!(link.eval::<()>(&scripts.beat, &[], ""));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let away = |done: Option<Result<()>>| done.unwrap().unwrap_err().code() == ErrorCode::Unavailable;
+        assert!(away(link.eval_at_once(&scripts.beat, &[], "").now_or_never()));
+        drop(places);
+        assert!(away(waiting.now_or_never()), "a place, and still no connection");
+    }
 }

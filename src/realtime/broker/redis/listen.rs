@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Inner,
     channels::{self, EARLY},
-    link::Wire,
+    wire::Wire,
 };
 use crate::realtime::{
     broker::Message,
@@ -175,13 +175,8 @@ impl Inner {
 
     /// The names under which events of `channels` are told, so many at once as one command may have.
     fn topics(&self, channels: &[Channel]) -> Vec<Vec<String>> {
-        let topics =
-            |channels: Vec<Channel>| channels.iter().map(|channel| self.keys.head(*channel)).collect::<Vec<_>>();
-        if self.link.target.is_cluster() {
-            self.batches(channels).into_iter().map(topics).collect()
-        } else {
-            channels.chunks(BATCH).map(|channels| topics(channels.to_vec())).collect()
-        }
+        let batches = self.batches(channels.to_vec(), |channel| *channel).into_iter();
+        batches.map(|batch| batch.into_iter().map(|channel| self.keys.head(channel)).collect()).collect()
     }
 
     /// Hands over what comes in. It never waits for anything else.

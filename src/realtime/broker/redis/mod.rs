@@ -15,6 +15,7 @@ mod listen;
 mod owed;
 mod presence;
 mod scripts;
+mod wire;
 mod words;
 
 use std::{
@@ -36,11 +37,12 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::{
     ears::Ears,
     follow::{Follows, Join},
-    keys::{Keys, Partition},
-    link::{Link, Target},
+    keys::Keys,
+    link::Link,
     owed::Owed,
     presence::{Mine, Unsaid},
     scripts::Scripts,
+    wire::Target,
     words::Question,
 };
 use super::{Broker, ConnectionInfo, Control, Delivery, InstanceInfo, Message, Sink, Standing, Tried, memory::Memory};
@@ -52,6 +54,7 @@ use crate::{
         protocol::{Channel, Place},
     },
     telemetry::Metrics,
+    together::Together,
 };
 
 /// How often every instance looks for graces that have ended.
@@ -103,6 +106,9 @@ struct Inner {
     cap: usize,
     waiting: usize,
     link: Link,
+    /// Where channels stand, and what was missed of them.
+    standings: Together<Channel, Standing>,
+    missed: Together<channels::Asked, channels::Since>,
     keys: Keys,
     scripts: Scripts,
     follows: Follows,
@@ -152,6 +158,8 @@ impl RedisBroker {
             cap,
             waiting,
             link: Link::new(Target::parse(urls)?),
+            standings: Together::default(),
+            missed: Together::default(),
             keys: Keys::new(&prefix),
             scripts: Scripts::new(),
             want,
@@ -234,9 +242,7 @@ impl Broker for RedisBroker {
     }
 
     async fn since(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<(Vec<Arc<Delivery>>, Place)>> {
-        // What a client was shown in doubt is shown to it anew.
-        let doubt = self.inner.keys.doubt(Partition::of_channel(channel));
-        self.inner.events_since(channel, epoch, off, self.inner.memory.age, Some(doubt)).await
+        self.inner.missed(channel, epoch, off).await
     }
 
     async fn reach(&self, channel: Channel, place: &Place) {
