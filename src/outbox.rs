@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{self, Clock},
     db::{self, Db, Tx},
-    error::{Error, Result},
+    error::{Error, ErrorCode, Result},
     realtime::{Channel, Event, Hub, broker::Message},
 };
 
@@ -73,8 +73,8 @@ pub async fn catch_up(db: &Db, hub: &Hub, channels: &[Channel]) -> Result<()> {
     if db.is_said() || channels.is_empty() {
         return Ok(());
     }
-    let flush = async |channels: Vec<String>| flush_named(&**db, hub, channels).await.map(|()| HashMap::new());
-    db.unsaid().ask(channels.iter().map(Channel::to_string).collect(), flush).await.map(|_| ())
+    let names: Vec<_> = channels.iter().map(Channel::to_string).collect();
+    all_of(&names, &db.unsaid().ask(names.clone(), |names| flush_each(&**db, hub, names)).await?)
 }
 
 /// What waits.
@@ -99,22 +99,41 @@ pub async fn backlog(connection: &impl ConnectionTrait) -> Result<Backlog> {
 
 /// Says now what is still unsaid in `channels`. The relay finds the rows said already and only removes them.
 pub async fn flush(connection: &impl ConnectionTrait, hub: &Hub, channels: &[Channel]) -> Result<()> {
-    if channels.is_empty() {
-        return Ok(());
-    }
-    flush_named(connection, hub, channels.iter().map(Channel::to_string).collect()).await
+    let names: Vec<_> = channels.iter().map(Channel::to_string).collect();
+    all_of(&names, &flush_each(connection, hub, names.clone()).await?)
 }
 
-async fn flush_named(connection: &impl ConnectionTrait, hub: &Hub, channels: Vec<String>) -> Result<()> {
+/// Whether everything is said in all channels; why not, the log knows.
+fn all_of(channels: &[String], said: &HashMap<String, ()>) -> Result<()> {
+    if channels.iter().all(|channel| said.contains_key(channel)) { Ok(()) } else { Err(ErrorCode::Unavailable.into()) }
+}
+
+/// Answers in which of `channels` everything is said: one that can't be reached is no fault of the others.
+async fn flush_each(
+    connection: &impl ConnectionTrait,
+    hub: &Hub,
+    channels: Vec<String>,
+) -> Result<HashMap<String, ()>> {
+    let mut said: HashMap<_, _> = channels.iter().cloned().map(|channel| (channel, ())).collect();
+    if channels.is_empty() {
+        return Ok(said);
+    }
     let rows = outbox::Entity::find()
         .filter(db::among(connection, outbox::Column::Channel, channels))
         .order_by_asc(outbox::Column::Id)
         .all(connection)
         .await?;
     for row in rows {
-        publish(hub, row).await?;
+        let channel = row.channel.clone().unwrap_or_default();
+        // What follows one that could not be said would overtake it.
+        if said.contains_key(&channel)
+            && let Err(error) = publish(hub, row).await
+        {
+            tracing::debug!(%error, channel, "what is committed is not said yet");
+            said.remove(&channel);
+        }
     }
-    Ok(())
+    Ok(said)
 }
 
 /// Says everything that is unsaid, in order; returns how many rows are done with. It does not wait for the moment at which

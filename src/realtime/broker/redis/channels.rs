@@ -1,13 +1,8 @@
 //! Channels as Redis keeps them: the next place, where it stands, what was missed.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use entity::{Millis, OutboxId};
-use futures_util::future::try_join_all;
 use redis::Value;
 
 use super::{Inner, cursor::Cursor, keys::Partition};
@@ -18,6 +13,7 @@ use crate::{
         broker::{Delivery, Message, Standing},
         protocol::{Channel, Place, frames},
     },
+    together::Together,
 };
 
 /// How much longer than its age a channel's memory is kept: what is asked for at the last moment is still there.
@@ -36,10 +32,17 @@ pub(super) const EARLY: Duration = Duration::from_millis(50);
 const BATCH: usize = 256;
 
 /// A place in a channel.
-pub(super) type Asked = (Channel, Arc<str>, u64);
+type Asked = (Channel, Arc<str>, u64);
 
 /// All events after a place, and where they end.
-pub(super) type Since = (Vec<Arc<Delivery>>, Place);
+type Since = (Vec<Arc<Delivery>>, Place);
+
+/// What many ask at the same time: where channels stand, and what was missed of them.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    standings: Together<Channel, Standing>,
+    missed: Together<Asked, Since>,
+}
 
 fn fresh_epoch() -> String {
     format!("{:016x}", rand::random::<u64>())
@@ -89,55 +92,59 @@ impl Inner {
     }
 
     pub(super) async fn standing(&self, channel: Channel) -> Result<Standing> {
-        let found = self.standings.ask(vec![channel], |channels| self.list_standings(channels)).await?;
+        let together = self.together(channel)?;
+        let found = together.standings.ask(vec![channel], |channels| self.list_standings(channels)).await?;
         found.get(&channel).cloned().ok_or_else(|| broken("where a channel stands"))
     }
 
+    /// Where channels stand that one script can touch.
     async fn list_standings(&self, channels: Vec<Channel>) -> Result<HashMap<Channel, Standing>> {
-        let look = async |batch: Vec<Channel>| {
-            let keys: Vec<_> =
-                batch.iter().flat_map(|channel| [self.keys.head(*channel), self.keys.log(*channel)]).collect();
-            let arguments = (fresh_epoch(), self.heads_life());
-            let stand: Vec<(String, u64, String)> = self.link.eval(&self.scripts.standing, &keys, arguments).await?;
-            let standing = |(epoch, off, last_key): (String, u64, String)| {
-                let place = Place { epoch: epoch.into(), off };
-                Standing { place, last_key: last_key.parse().ok().map(OutboxId) }
-            };
-            Ok::<_, Error>(batch.into_iter().zip(stand.into_iter().map(standing)))
+        let keys: Vec<_> =
+            channels.iter().flat_map(|channel| [self.keys.head(*channel), self.keys.log(*channel)]).collect();
+        let arguments = (fresh_epoch(), self.heads_life());
+        let stand: Vec<(String, u64, String)> = self.link.eval(&self.scripts.standing, &keys, arguments).await?;
+        let standing = |(epoch, off, last_key): (String, u64, String)| {
+            let place = Place { epoch: epoch.into(), off };
+            Standing { place, last_key: last_key.parse().ok().map(OutboxId) }
         };
-        let batches = self.batches(channels, |channel| *channel).into_iter();
-        Ok(try_join_all(batches.map(look)).await?.into_iter().flatten().collect())
+        Ok(channels.into_iter().zip(stand.into_iter().map(standing)).collect())
     }
 
     /// What a client has missed that stands at `off`.
     pub(super) async fn missed(&self, channel: Channel, epoch: &str, off: u64) -> Result<Option<Since>> {
-        let asked = (channel, epoch.into(), off);
+        let asked = (channel, Arc::from(epoch), off);
+        let together = self.together(channel)?;
         // What it was shown in doubt is shown to it anew.
-        let mut found = self.missed.ask(vec![asked], |asked| self.list_since(asked, self.memory.age, true)).await?;
-        Ok(found.drain().next().map(|(_, since)| since))
+        let list = |asked| self.list_since(asked, self.memory.age, true);
+        Ok(together.missed.ask(vec![asked.clone()], list).await?.remove(&asked))
     }
 
-    /// Events after each place, not older than `age`. Where not all of them are known any more, there is nothing.
+    /// Events after each place, not older than `age`, of channels that one script can touch. Where not all of them are
+    /// known any more, there is nothing.
     async fn list_since(&self, asked: Vec<Asked>, age: Duration, doubts: bool) -> Result<HashMap<Asked, Since>> {
-        let look = async |batch: Vec<Asked>| {
-            let keys = |channel| {
-                let doubt = self.keys.doubt(Partition::of_channel(channel));
-                [self.keys.head(channel), self.keys.log(channel), doubt]
-            };
-            let keys: Vec<_> = batch.iter().flat_map(|(channel, ..)| keys(*channel)).collect();
-            let places: Vec<_> = batch.iter().map(|(_, epoch, off)| (&**epoch, *off)).collect();
-            let arguments = (self.memory.messages, clock::millis(age), u8::from(doubts), places);
-            let found: Vec<Option<(u64, Vec<Value>)>> = self.link.eval(&self.scripts.since, &keys, arguments).await?;
-            let mut all = Vec::new();
-            for ((channel, epoch, asked), found) in batch.into_iter().zip(found) {
-                let Some((off, events)) = found else { continue };
-                let events = events.into_iter().map(|event| logged(channel, &epoch, event)).collect::<Result<_>>()?;
-                all.push(((channel, Arc::clone(&epoch), asked), (events, Place { epoch, off })));
-            }
-            Ok::<_, Error>(all)
+        let keys = |channel| {
+            let doubt = self.keys.doubt(Partition::of_channel(channel));
+            [self.keys.head(channel), self.keys.log(channel), doubt]
         };
-        let batches = self.batches(asked, |(channel, ..)| *channel).into_iter();
-        Ok(try_join_all(batches.map(look)).await?.into_iter().flatten().collect())
+        let keys: Vec<_> = asked.iter().flat_map(|(channel, ..)| keys(*channel)).collect();
+        let places: Vec<_> = asked.iter().map(|(_, epoch, off)| (&**epoch, *off)).collect();
+        let arguments = (self.memory.messages, clock::millis(age), u8::from(doubts), places);
+        let found: Vec<Option<(u64, Vec<Value>)>> = self.link.eval(&self.scripts.since, &keys, arguments).await?;
+        let mut all = HashMap::new();
+        for (asked, found) in asked.into_iter().zip(found) {
+            let Some((off, events)) = found else { continue };
+            let (channel, epoch) = (asked.0, Arc::clone(&asked.1));
+            let events = events.into_iter().map(|event| logged(channel, &epoch, event)).collect::<Result<_>>()?;
+            all.insert(asked, (events, Place { epoch, off }));
+        }
+        Ok(all)
+    }
+
+    /// With whom one asks about `channel`: in a cluster with those whose channels are of the same part of it, lest a part
+    /// that is away be a fault of all others.
+    fn together(&self, channel: Channel) -> Result<&Questions> {
+        let index = if self.link.target.is_cluster() { Partition::of_channel(channel).index() } else { 0 };
+        self.questions.get(index).ok_or_else(|| broken("a partition that there is not"))
     }
 
     /// See [`Broker::reach`](crate::realtime::broker::Broker::reach). What is not on its way is read.
@@ -172,7 +179,7 @@ impl Inner {
 
     /// Compares how far channels were heard with where they stand, and makes up for the difference.
     pub(super) async fn compare(&self, channels: &[Channel]) -> Result<()> {
-        for batch in self.batches(channels.to_vec(), |channel| *channel) {
+        for batch in self.batches(channels.to_vec()) {
             let cursors = self.follows.cursors(&batch);
             let keys: Vec<_> = cursors.iter().map(|(channel, _)| self.keys.head(*channel)).collect();
             if keys.is_empty() {
@@ -189,7 +196,7 @@ impl Inner {
 
     /// Keeps the channels that somebody here listens to.
     pub(super) async fn refresh(&self, now: Millis) -> Result<()> {
-        for batch in self.batches(self.follows.all(), |channel| *channel) {
+        for batch in self.batches(self.follows.all()) {
             let keys: Vec<_> = batch.iter().map(|channel| self.keys.head(*channel)).collect();
             let arguments = (now.0, self.heads_life());
             let () = self.link.eval(&self.scripts.refresh, &keys, arguments).await?;
@@ -197,19 +204,14 @@ impl Inner {
         Ok(())
     }
 
-    /// What concerns channels, so much at once as one script may touch.
-    pub(super) fn batches<T>(&self, all: Vec<T>, channel: impl Fn(&T) -> Channel) -> Vec<Vec<T>> {
-        // A single server has everything.
-        let partition = |each: &T| self.link.target.is_cluster().then(|| Partition::of_channel(channel(each)));
-        let mut batches = BTreeMap::<_, Vec<Vec<T>>>::new();
-        for each in all {
-            let batches = batches.entry(partition(&each)).or_default();
-            match batches.last_mut().filter(|last| last.len() < BATCH) {
-                Some(last) => last.push(each),
-                None => batches.push(vec![each]),
-            }
+    /// `channels`, so many at once as one script may touch.
+    pub(super) fn batches(&self, mut channels: Vec<Channel>) -> Vec<Vec<Channel>> {
+        if !self.link.target.is_cluster() {
+            return channels.chunks(BATCH).map(<[_]>::to_vec).collect();
         }
-        batches.into_values().flatten().collect()
+        channels.sort_unstable_by_key(|channel| Partition::of_channel(*channel));
+        let partitions = channels.chunk_by(|a, b| Partition::of_channel(*a) == Partition::of_channel(*b));
+        partitions.flat_map(|partition| partition.chunks(BATCH)).map(<[_]>::to_vec).collect()
     }
 }
 

@@ -175,7 +175,7 @@ impl Inner {
 
     /// The names under which events of `channels` are told, so many at once as one command may have.
     fn topics(&self, channels: &[Channel]) -> Vec<Vec<String>> {
-        let batches = self.batches(channels.to_vec(), |channel| *channel).into_iter();
+        let batches = self.batches(channels.to_vec()).into_iter();
         batches.map(|batch| batch.into_iter().map(|channel| self.keys.head(channel)).collect()).collect()
     }
 

@@ -35,9 +35,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
+    channels::Questions,
     ears::Ears,
     follow::{Follows, Join},
-    keys::Keys,
+    keys::{Keys, Partition},
     link::Link,
     owed::Owed,
     presence::{Mine, Unsaid},
@@ -54,7 +55,6 @@ use crate::{
         protocol::{Channel, Place},
     },
     telemetry::Metrics,
-    together::Together,
 };
 
 /// How often every instance looks for graces that have ended.
@@ -106,9 +106,8 @@ struct Inner {
     cap: usize,
     waiting: usize,
     link: Link,
-    /// Where channels stand, and what was missed of them.
-    standings: Together<Channel, Standing>,
-    missed: Together<channels::Asked, channels::Since>,
+    /// By partition.
+    questions: Vec<Questions>,
     keys: Keys,
     scripts: Scripts,
     follows: Follows,
@@ -158,8 +157,7 @@ impl RedisBroker {
             cap,
             waiting,
             link: Link::new(Target::parse(urls)?),
-            standings: Together::default(),
-            missed: Together::default(),
+            questions: Partition::all().map(|_| Questions::default()).collect(),
             keys: Keys::new(&prefix),
             scripts: Scripts::new(),
             want,
