@@ -11,7 +11,8 @@
 use std::{
     fs::File,
     io::{self, ErrorKind},
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -23,8 +24,16 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 pub(super) struct Log {
     file: PathBuf,
     committed: AtomicU64,
-    /// So many commits are on the disk.
-    synced: Mutex<u64>,
+    synced: Mutex<Synced>,
+}
+
+/// What is on the disk.
+#[derive(Debug, Default)]
+struct Synced {
+    /// So many commits.
+    commits: u64,
+    /// The log's entry in its folder, by the number of the file that it leads to.
+    entry: Option<u64>,
 }
 
 impl Log {
@@ -32,31 +41,40 @@ impl Log {
     pub(super) fn of(file: PathBuf) -> Self {
         let mut file = file.into_os_string();
         file.push("-wal");
-        Self { file: file.into(), committed: AtomicU64::new(0), synced: Mutex::new(0) }
+        Self { file: file.into(), committed: AtomicU64::new(0), synced: Mutex::default() }
     }
 
     /// Waits until what the caller has committed is on the disk.
     pub(super) async fn sync(&self) -> anyhow::Result<()> {
         let mine = self.committed.fetch_add(1, SeqCst) + 1;
         let mut synced = self.synced.lock().await;
-        if *synced < mine {
+        if synced.commits < mine {
             let all = self.committed.load(SeqCst);
-            let file = self.file.clone();
-            spawn_blocking(move || write(file)).await?.context("writing the database's log to the disk")?;
-            *synced = all;
+            let (file, entry) = (self.file.clone(), synced.entry);
+            let written = spawn_blocking(move || write(&file, entry)).await?;
+            *synced = Synced { commits: all, entry: written.context("writing the database's log to the disk")? };
         }
         Ok(())
     }
 }
 
-fn write(log: PathBuf) -> io::Result<()> {
+/// Writes the log to the disk, and its entry if that is not `entry`. Answers which it is.
+fn write(path: &Path, entry: Option<u64>) -> io::Result<Option<u64>> {
     // Opened anew each time: the last connection to close takes the file along, when it has written all of it to the
     // database, and to the disk; so does a database in memory, which has none.
-    match File::open(log) {
-        Ok(log) => log.sync_data(),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    let log = match File::open(path) {
+        Ok(log) => log,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    log.sync_data()?;
+    let found = Some(log.metadata()?.ino());
+    // A file that no folder leads to is lost with the power, whatever is in it.
+    if found != entry {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -78,9 +96,9 @@ mod tests {
         let log = db.log.as_ref().unwrap();
         assert!(log.file.exists(), "{}", log.file.display());
         db.begin().await.unwrap().commit().await.unwrap();
-        assert_eq!(*log.synced.lock().await, 1);
+        assert_eq!(log.synced.lock().await.commits, 1);
         db.begin().await.unwrap().commit_quietly().await.unwrap();
-        assert_eq!(*log.synced.lock().await, 2);
+        assert_eq!(log.synced.lock().await.commits, 2);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +106,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::of(folder.path().join("a.db"));
         log.sync().await.unwrap();
-        assert_eq!(*log.synced.lock().await, 1, "without a log, everything is in the database");
+        assert_eq!(log.synced.lock().await.commits, 1, "without a log, everything is in the database");
+        assert_eq!(log.synced.lock().await.entry, None);
         std::fs::write(folder.path().join("a.db-wal"), "frames").unwrap();
         // While the place is taken, everybody commits; then one write is enough.
         let taken = log.synced.lock().await;
@@ -100,7 +119,14 @@ mod tests {
             drop(taken);
         });
         ends.into_iter().collect::<anyhow::Result<Vec<_>>>().unwrap();
-        assert_eq!(*log.synced.lock().await, 51);
+        assert_eq!(log.synced.lock().await.commits, 51);
+        // The log that was there, and the one that follows it.
+        let first = log.synced.lock().await.entry;
+        assert!(first.is_some());
+        std::fs::write(folder.path().join("next"), "frames").unwrap();
+        std::fs::rename(folder.path().join("next"), folder.path().join("a.db-wal")).unwrap();
+        log.sync().await.unwrap();
+        assert_ne!(log.synced.lock().await.entry, first);
     }
 
     #[tokio::test]
@@ -111,6 +137,6 @@ mod tests {
         let below = Log::of(folder.path().join("file/a.db"));
         log.sync().await.unwrap();
         assert!(below.sync().await.is_err());
-        assert_eq!(*below.synced.lock().await, 0);
+        assert_eq!(below.synced.lock().await.commits, 0);
     }
 }
