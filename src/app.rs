@@ -33,7 +33,7 @@ use crate::{
     },
     runs::{Run, Standings},
     telemetry::Metrics,
-    together::Together,
+    together::{SharedAnswer, Together},
 };
 
 /// The service's parts, cheap to clone.
@@ -66,9 +66,9 @@ pub struct Parts {
     /// Users who are read for whoever connects.
     pub portraits: Together<AccountId, Portrait>,
     /// Pages of rooms, by keyword.
-    pub room_lists: Together<(Option<String>, Span), Arc<RoomList>>,
+    pub room_lists: Together<(Option<String>, Span), SharedAnswer<RoomList>>,
     /// Pages of people.
-    pub people_lists: Together<PeopleAsked, Arc<PeopleList>>,
+    pub people_lists: Together<PeopleAsked, SharedAnswer<PeopleList>>,
     /// Rooms that are drawn.
     pub drawings: Together<RoomId, RoomView>,
     /// Members of whom a picture that was drawn before says what time alone changes.

@@ -129,7 +129,10 @@ async fn flush_each(
         if said.contains_key(&channel)
             && let Err(error) = publish(hub, row).await
         {
-            tracing::debug!(%error, channel, "what is committed is not said yet");
+            match &error {
+                Error::Refused(_) => tracing::debug!(%error, channel, "what is committed is not said yet"),
+                Error::Internal(_) => tracing::error!(%error, channel, "what is committed can't be said"),
+            }
             said.remove(&channel);
         }
     }

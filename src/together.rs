@@ -9,10 +9,10 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, Result};
@@ -20,11 +20,14 @@ use crate::error::{Error, Result};
 /// Statements under way at one time. A second one, lest all wait for a connection that does not answer.
 const WIDTH: usize = 2;
 
-/// Questions that are put as one.
+/// Keys that are put as one, unless a single question has more: a statement binds only so many values.
 const MOST: usize = 256;
 
 /// Answers by key. What has none is not there.
 type Answers<K, V> = HashMap<K, V>;
+
+/// An answer, or a failure, that several share.
+pub type SharedAnswer<T> = Result<Arc<T>, Arc<Error>>;
 
 /// One kind of question.
 #[derive(Debug)]
@@ -74,22 +77,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Together<K, V> {
         }
     }
 
-    /// Answers a question that can't be put as one with others: only those who ask the same share `read`'s answer.
-    pub async fn ask_one<T, F, R>(&self, key: K, read: F) -> Result<V>
-    where
-        V: From<T>,
-        F: Fn(K) -> R,
-        R: Future<Output = Result<T>>,
-    {
-        let read = &read;
-        let each = |key: K| async move { Ok::<_, Error>((key.clone(), V::from(read(key).await?))) };
-        let all = |keys: Vec<K>| async move {
-            Ok(try_join_all(keys.into_iter().map(each)).await?.into_iter().collect::<Answers<K, V>>())
-        };
-        let found = self.ask(vec![key.clone()], all).await?.remove(&key);
-        found.ok_or_else(|| Error::Internal(anyhow::anyhow!("a question was asked and not answered")))
-    }
-
     /// Puts what is waiting, and answers it. Says whether there was anything.
     async fn put<F, R>(&self, find: &F) -> bool
     where
@@ -115,12 +102,34 @@ impl<K: Clone + Eq + Hash, V: Clone> Together<K, V> {
     fn take(&self) -> Vec<Question<K, V>> {
         let mut waiting = self.waiting();
         waiting.retain(|question| !question.answer.is_closed());
-        let first = waiting.len().min(MOST);
+        let mut keys = 0;
+        let fits = |question: &&Question<K, V>| {
+            keys += question.keys.len();
+            keys <= MOST
+        };
+        let first = waiting.iter().take_while(fits).count().max(1).min(waiting.len());
         waiting.drain(..first).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Question<K, V>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash, T> Together<K, SharedAnswer<T>> {
+    /// Answers a question that can't be put as one with others: only those who ask the same share `read`'s answer, or its
+    /// failure.
+    pub async fn ask_one<F, R>(&self, key: K, read: F) -> Result<Arc<T>>
+    where
+        F: Fn(K) -> R,
+        R: Future<Output = Result<T>>,
+    {
+        let read = &read;
+        let each = |key: K| async move { (key.clone(), read(key).await.map(Arc::new).map_err(Arc::new)) };
+        let all = |keys: Vec<K>| async move { Ok(join_all(keys.into_iter().map(each)).await.into_iter().collect()) };
+        let found = self.ask(vec![key.clone()], all).await?.remove(&key);
+        let found = found.ok_or_else(|| anyhow::anyhow!("a question was asked and not answered"))?;
+        found.map_err(|error| error.again())
     }
 }
 
@@ -211,20 +220,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_ask_the_same_share_one_answer() {
-        let squares = Squares::default();
-        let one = |key| squares.together.ask_one(key, async |key| Ok(squares.find(vec![key]).await?[&key]));
-        // The first two lead; of those who come meanwhile, five ask one thing and two another.
-        let all = join_all([1, 2, 3, 3, 3, 3, 3, 4, 4].map(one));
+    async fn those_who_ask_the_same_share_one_answer_and_no_other_failure() {
+        let (squares, shared) = (Squares::default(), Together::default());
+        let one = |key| shared.ask_one(key, async |key| Ok(squares.find(vec![key]).await?[&key]));
+        // The first two lead; of those who come meanwhile, four ask one thing and two another, and one fails.
+        let all = join_all([1, 2, 3, 3, 13, 3, 3, 4, 4].map(one));
         let (answers, ()) = tokio::join!(all, async {
-            for _ in 0..4 {
+            for _ in 0..5 {
                 squares.go.notify_one();
                 tokio::task::yield_now().await;
                 tokio::task::yield_now().await;
             }
         });
-        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-        assert_eq!(answers, [1, 4, 9, 9, 9, 9, 9, 16, 16]);
-        assert_eq!(squares.statements.load(Ordering::SeqCst), 4);
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.ok().map(|square| *square)).collect();
+        assert_eq!(answers, [Some(1), Some(4), Some(9), Some(9), None, Some(9), Some(9), Some(16), Some(16)]);
+        assert_eq!(squares.statements.load(Ordering::SeqCst), 5);
+    }
+
+    #[tokio::test]
+    async fn one_statement_asks_about_so_many_and_about_more_only_for_one() {
+        let together = Together::<u32, u32>::default();
+        let sizes = std::sync::Mutex::new(Vec::new());
+        let find = async |keys: Vec<u32>| {
+            sizes.lock().unwrap().push(keys.len());
+            tokio::task::yield_now().await;
+            Ok(keys.into_iter().map(|key| (key, key)).collect())
+        };
+        let most = u32::try_from(MOST).unwrap();
+        let asked = [0..1, 1..2, 2..most, most..most + 2, most + 2..3 * most];
+        for answer in join_all(asked.map(|keys| together.ask(keys.collect(), find))).await {
+            assert!(!answer.unwrap().is_empty());
+        }
+        assert_eq!(*sizes.lock().unwrap(), [1, 1, MOST, 2 * MOST - 2]);
     }
 }
