@@ -272,16 +272,21 @@ const FEW: usize = 2;
 /// Whether `column` is one of `values`. To PostgreSQL they are one array: however many they are, it is the same statement,
 /// which is prepared once and has one plan, and no plan looks at each value anew for each row. Only a few are said one by
 /// one: for an array that is shorter than it expects, PostgreSQL plans each time anew, which takes longer than looking.
-pub fn among<V: Into<Value> + NotU8>(
+/// SQLite keeps each statement for each connection, and has no arrays: the last value is repeated until they are a power of
+/// two, so that there are few of these.
+pub fn among<V: Into<Value> + NotU8 + Clone>(
     connection: &impl ConnectionTrait,
     column: impl ColumnTrait,
     values: impl IntoIterator<Item = V>,
 ) -> Expr {
-    if !is_postgres(connection) {
-        return column.is_in(values);
+    let mut values = Vec::from_iter(values);
+    if values.len() > FEW && is_postgres(connection) {
+        return column.eq_any(values);
     }
-    let values = Vec::from_iter(values);
-    if values.len() <= FEW { column.is_in(values) } else { column.eq_any(values) }
+    if let Some(last) = values.last().cloned() {
+        values.resize(values.len().next_power_of_two(), last);
+    }
+    column.is_in(values)
 }
 
 /// Whether the connection is PostgreSQL, for the few statements that differ.
