@@ -2,11 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use dashmap::DashMap;
 use entity::{AccountId, Millis, SessionId, account, session};
-use moka::sync::Cache as Moka;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter, QuerySelect, Select,
@@ -30,28 +30,28 @@ enum Known {
     Ended,
 }
 
-/// What is known of sessions, without asking the database each time.
-#[derive(Debug)]
+/// What is known of sessions, without asking the database each time, and since when. Each connection has a session, and
+/// whatever keeps its entries in an order as well takes several times the room.
+#[derive(Debug, Default)]
 pub(super) struct Cache {
-    known: Moka<SessionId, Known>,
+    known: DashMap<SessionId, (Known, Instant)>,
     asked: Together<SessionId, Known>,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self { known: Moka::builder().max_capacity(1_000_000).time_to_live(TTL).build(), asked: Together::default() }
-    }
 }
 
 impl Cache {
     /// Whether the session's account is staff; refuses if the session has ended.
     pub(super) async fn staff(&self, db: &Db, account: AccountId, session: SessionId, now: Millis) -> Result<bool> {
-        let known = match self.known.get(&session) {
+        let known = self.known.get(&session).filter(|known| counts(known)).map(|known| known.0);
+        let known = match known {
             Some(known) => known,
             None => {
                 let found = self.asked.ask(vec![session], |ids| list(&**db, ids)).await?;
-                let found = found.get(&session).copied().unwrap_or(Known::Ended);
-                self.known.entry(session).or_insert(found).into_value()
+                let found = (found.get(&session).copied().unwrap_or(Known::Ended), Instant::now());
+                let mut known = self.known.entry(session).or_insert(found);
+                if !counts(&known) {
+                    *known = found;
+                }
+                known.0
             }
         };
         match known {
@@ -61,28 +61,26 @@ impl Cache {
     }
 
     pub(super) fn sweep(&self) {
-        self.known.run_pending_tasks();
+        self.known.retain(|_, known| counts(known));
     }
 
     pub(super) fn end(&self, account: AccountId, which: Which) {
+        let ended = (Known::Ended, Instant::now());
         match which {
-            Which::One(session) => self.known.insert(session, Known::Ended),
-            Which::All | Which::AllBut(_) => {
-                let of_account: Vec<_> = self
-                    .known
-                    .iter()
-                    .filter(|(id, known)| {
-                        which.includes(**id)
-                            && matches!(known, Known::Alive { account: owner, .. } if *owner == account)
-                    })
-                    .map(|(id, _)| *id)
-                    .collect();
-                for session in of_account {
-                    self.known.insert(session, Known::Ended);
+            Which::One(session) => drop(self.known.insert(session, ended)),
+            Which::All | Which::AllBut(_) => self.known.iter_mut().for_each(|mut known| {
+                let is_theirs = matches!(known.0, Known::Alive { account: owner, .. } if owner == account);
+                if is_theirs && which.includes(*known.key()) {
+                    *known = ended;
                 }
-            }
+            }),
         }
     }
+}
+
+/// Whether what was known then still counts.
+fn counts((_, since): &(Known, Instant)) -> bool {
+    since.elapsed() < TTL
 }
 
 /// Sessions that nobody has ended, each with its account. Whether their time is over, who asks looks.
