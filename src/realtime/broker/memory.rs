@@ -1,7 +1,7 @@
 //! The broker of one instance alone: everything in this process, gone with it.
 //!
 //! A channel's state lives as long as somebody listens or its history can still be asked for; a later life has another
-//! epoch, so that nobody mistakes new offsets for old ones.
+//! epoch, so that nobody mistakes new offsets for old ones. Lives that began between the same two sweeps share theirs.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dashmap::DashMap;
+use dashmap::{DashMap, mapref::one::RefMut};
 use entity::{AccountId, Millis, OutboxId};
 use tokio::sync::Notify;
 
@@ -36,6 +36,10 @@ pub struct Memory {
     pub age: Duration,
 }
 
+fn new_epoch() -> Arc<str> {
+    format!("{:016x}", rand::random::<u64>()).into()
+}
+
 #[derive(Debug)]
 struct State {
     epoch: Arc<str>,
@@ -46,14 +50,8 @@ struct State {
 }
 
 impl State {
-    fn new() -> Self {
-        Self {
-            epoch: format!("{:016x}", rand::random::<u64>()).into(),
-            off: 0,
-            last_key: None,
-            history: VecDeque::new(),
-            touched: Millis(0),
-        }
+    fn new(epoch: Arc<str>) -> Self {
+        Self { epoch, off: 0, last_key: None, history: VecDeque::new(), touched: Millis(0) }
     }
 
     fn place(&self) -> Place {
@@ -78,7 +76,10 @@ pub struct MemoryBroker {
     sink: Arc<dyn Sink>,
     instance: Arc<str>,
     memory: Memory,
-    channels: DashMap<Channel, State>,
+    /// In boxes: a map has room for more than it holds.
+    channels: DashMap<Channel, Box<State>>,
+    /// That of lives which begin now.
+    epoch: Mutex<Arc<str>>,
     presence: Mutex<Presence>,
     grace: Duration,
     /// Somebody is held for less than a look's time.
@@ -94,11 +95,22 @@ impl MemoryBroker {
             instance: format!("{:08x}", rand::random::<u32>()).into(),
             memory,
             channels: DashMap::new(),
+            epoch: Mutex::new(new_epoch()),
             presence: Mutex::new(Presence::new(grace)),
             grace,
             held: Notify::new(),
             kept: Mutex::default(),
         }
+    }
+
+    /// The state of `channel`, whose life begins now if it has none. The entry's guard is what keeps a channel's order.
+    fn state(&self, channel: Channel) -> RefMut<'_, Channel, Box<State>> {
+        let begin = || Box::new(State::new(Arc::clone(&self.epoch())));
+        self.channels.entry(channel).or_insert_with(begin)
+    }
+
+    fn epoch(&self) -> MutexGuard<'_, Arc<str>> {
+        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn presence(&self) -> MutexGuard<'_, Presence> {
@@ -123,8 +135,8 @@ impl Broker for MemoryBroker {
         at: Millis,
         message: &Message,
     ) -> Result<Option<Place>> {
-        // The entry's guard is held while delivering: that is what keeps a channel's order.
-        let mut state = self.channels.entry(channel).or_insert_with(State::new);
+        // Held while delivering.
+        let mut state = self.state(channel);
         if key.is_some() && key <= state.last_key {
             return Ok(None);
         }
@@ -145,7 +157,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn standing(&self, channel: Channel) -> Result<Standing> {
-        let state = self.channels.entry(channel).or_insert_with(State::new);
+        let state = self.state(channel);
         Ok(Standing { place: state.place(), last_key: state.last_key })
     }
 
@@ -164,7 +176,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn subscribe(&self, channel: Channel) -> Result<()> {
-        self.channels.entry(channel).or_insert_with(State::new);
+        drop(self.state(channel));
         Ok(())
     }
 
@@ -244,6 +256,8 @@ impl Broker for MemoryBroker {
     }
 
     async fn sweep(&self, now: Millis) -> Result<()> {
+        // Before the first life ends: the next one of that channel has another epoch.
+        *self.epoch() = new_epoch();
         self.channels.retain(|channel, state| {
             state.trim(now, self.memory);
             self.sink.listens(*channel) || now <= clock::after(state.touched, self.memory.age)
