@@ -38,7 +38,8 @@ pub enum Edge {
 struct User {
     since: Millis,
     devices: Vec<DeviceId>,
-    lost: Option<Lost>,
+    /// In a box: most are here.
+    lost: Option<Box<Lost>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +84,7 @@ impl Presence {
         if !known.devices.is_empty() {
             return None;
         }
-        let lost = *known.lost.get_or_insert(Lost { at: now, due: clock::after(now, self.grace) });
+        let lost = **known.lost.get_or_insert_with(|| Box::new(Lost { at: now, due: clock::after(now, self.grace) }));
         if held {
             self.held.insert((lost.due, user));
             return None;
@@ -115,7 +116,7 @@ impl Presence {
 
     /// Lets go of `user` if the grace has ended and nobody returned meanwhile.
     pub fn expire(&mut self, user: AccountId, now: Millis) -> Option<Edge> {
-        let lost = self.users.get(&user)?.lost.filter(|lost| lost.due <= now)?;
+        let lost = self.users.get(&user)?.lost.as_deref().copied().filter(|lost| lost.due <= now)?;
         self.held.remove(&(lost.due, user));
         self.users.remove(&user);
         Some(Edge::Offline { at: lost.at, reason: OfflineReason::Disconnected })
