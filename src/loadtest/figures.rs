@@ -62,10 +62,12 @@ pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
 fn memory(pid: u32) -> anyhow::Result<Memory> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).with_context(|| format!("process {pid}"))?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let resident = line(&rollup, "Rss:");
     Ok(Memory {
-        resident: line(&rollup, "Rss:"),
+        resident,
         private: line(&rollup, "Private_Clean:") + line(&rollup, "Private_Dirty:"),
-        peak: line(&status, "VmHWM:"),
+        // Counted by each thread for itself, and put together only now and then.
+        peak: line(&status, "VmHWM:").max(resident),
     })
 }
 
