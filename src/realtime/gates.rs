@@ -24,11 +24,13 @@ struct Gate {
     derived: Vec<(AccountId, Frame)>,
     /// Something is missing: what is being read is not enough.
     stale: bool,
+    /// The state is to be read, and nobody does yet.
+    unread: bool,
 }
 
 impl Gate {
     fn new(channel: Channel) -> Self {
-        Self { channel, held: Vec::new(), derived: Vec::new(), stale: false }
+        Self { channel, held: Vec::new(), derived: Vec::new(), stale: false, unread: false }
     }
 }
 
@@ -63,15 +65,34 @@ impl Gates {
         }
     }
 
-    /// Closes a gate because something is missing; says whether it was open. What a closed one holds is given up.
-    pub fn close_stale(&mut self, channel: Channel) -> bool {
-        let Some(gate) = self.of(channel) else {
+    /// Closes a gate because something is missing: its state is to be read. What a closed one holds is given up, and
+    /// whoever closed it finds that what was read is not enough.
+    pub fn close_stale(&mut self, channel: Channel) {
+        if let Some(gate) = self.of(channel) {
+            gate.held.clear();
+            gate.stale = true;
+        } else {
             self.close(channel);
-            return true;
-        };
-        gate.held.clear();
-        gate.stale = true;
-        false
+            self.read_again(channel);
+        }
+    }
+
+    /// The state behind a closed gate could not be read, and still is to be.
+    pub fn read_again(&mut self, channel: Channel) {
+        if let Some(gate) = self.of(channel) {
+            gate.unread = true;
+        }
+    }
+
+    /// Whether the state behind some gate is to be read.
+    pub fn has_unread(&self) -> bool {
+        self.0.iter().any(|gate| gate.unread)
+    }
+
+    /// The channels whose state is to be read; whoever asks does it.
+    pub fn take_unread(&mut self) -> Vec<Channel> {
+        let take = |gate: &mut Gate| std::mem::take(&mut gate.unread).then_some(gate.channel);
+        self.0.iter_mut().filter_map(take).collect()
     }
 
     /// Whether the gate is closed.

@@ -35,10 +35,10 @@ struct State {
     outflow: Outflow,
     gates: Gates,
     follow: bool,
-    resync: Vec<Channel>,
     closing: Option<Closing>,
-    /// What is listened to; after a detachment perhaps more than that.
-    channels: Vec<Channel>,
+    /// What it listens to: its own channel, and at most one room; after a detachment the room to which it did.
+    own: Option<Channel>,
+    room: Option<Channel>,
     /// The connection's task.
     waker: Option<Waker>,
 }
@@ -64,10 +64,9 @@ impl Outlet {
             outflow: Outflow::new(bounds),
             gates: Gates::default(),
             follow: false,
-            resync: Vec::new(),
             closing: None,
-            // One's own, and a room's.
-            channels: Vec::with_capacity(2),
+            own: None,
+            room: None,
             waker: None,
         };
         let (since, round_trip) = (Instant::now(), RoundTrip::default());
@@ -148,13 +147,10 @@ impl Outlet {
         self.state().gates.close(channel);
     }
 
-    /// Closes the gate of `channel` until its state has been read anew. Where it is closed already, whoever closed it
-    /// finds that what was read is not enough.
+    /// Closes the gate of `channel` until its state has been read anew.
     pub fn resync(&self, channel: Channel) {
         let mut state = self.state();
-        if state.gates.close_stale(channel) {
-            state.resync.push(channel);
-        }
+        state.gates.close_stale(channel);
         // A move may be among what is missing.
         state.follow = true;
         Self::wake(state);
@@ -163,15 +159,13 @@ impl Outlet {
     /// The state of `channel` could not be read; its gate stays closed, and it is tried again.
     pub fn try_again(&self, channel: Channel) {
         let mut state = self.state();
-        if !state.resync.contains(&channel) && state.channels.contains(&channel) {
-            state.resync.push(channel);
-        }
+        state.gates.read_again(channel);
         Self::wake(state);
     }
 
     /// Channels whose state is to be read and sent anew; their gates are closed.
     pub fn take_stale(&self) -> Vec<Channel> {
-        std::mem::take(&mut self.state().resync)
+        self.state().gates.take_unread()
     }
 
     /// Opens the gate: what stands at or before `place` is dropped, the rest follows in order. A gate that held too much
@@ -242,7 +236,7 @@ impl Outlet {
         if let Some(closing) = state.closing {
             return Poll::Ready(Duty::Close(closing.reason));
         }
-        if state.follow || !state.resync.is_empty() {
+        if state.follow || state.gates.has_unread() {
             return Poll::Ready(Duty::Look);
         }
         if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
@@ -279,27 +273,27 @@ impl Outlet {
         self.state().gates.is_closed(channel)
     }
 
-    pub(super) fn remember(&self, channel: Channel) {
-        let mut state = self.state();
-        if !state.channels.contains(&channel) {
-            state.channels.push(channel);
-        }
+    /// It listens to `channel`. Answers the other room to which it did, and no longer does.
+    pub(super) fn remember(&self, channel: Channel) -> Option<Channel> {
+        let former = self.state().listened(channel).replace(channel);
+        former.filter(|former| *former != channel)
     }
 
     pub(super) fn forget(&self, channel: Channel) {
         let mut state = self.state();
-        state.channels.retain(|listened| *listened != channel);
+        state.listened(channel).take_if(|listened| *listened == channel);
         state.gates.forget(channel);
-        state.resync.retain(|stale| *stale != channel);
     }
 
-    pub(super) fn channels(&self) -> Vec<Channel> {
-        self.state().channels.clone()
+    /// What it listens to.
+    pub(super) fn channels(&self) -> impl Iterator<Item = Channel> {
+        let state = self.state();
+        [state.own, state.room].into_iter().flatten()
     }
 
     /// The room that it listens to; at most one.
     pub(super) fn room(&self) -> Option<Channel> {
-        self.state().channels.iter().copied().find(|channel| matches!(channel, Channel::Room(_)))
+        self.state().room
     }
 
     /// Whether the connection has to look again which room it belongs to; it is taken as said.
@@ -334,6 +328,10 @@ impl Outlet {
 }
 
 impl State {
+    fn listened(&mut self, channel: Channel) -> &mut Option<Channel> {
+        if let Channel::Room(_) = channel { &mut self.room } else { &mut self.own }
+    }
+
     fn tell(&mut self, tell: impl FnOnce(&mut Outflow) -> Result<(), CloseReason>) {
         if self.closing.is_none() {
             let told = tell(&mut self.outflow);

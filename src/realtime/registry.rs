@@ -86,9 +86,11 @@ impl Registry {
         self.accounts.remove_if(&outlet.account, |_, devices| devices.is_empty());
     }
 
-    /// Begins to listen.
+    /// Begins to listen: to the connection's own channel, or to a room instead of another one.
     pub fn subscribe(&self, outlet: &Arc<Outlet>, channel: Channel) {
-        outlet.remember(channel);
+        if let Some(former) = outlet.remember(channel) {
+            self.unsubscribe(outlet, former);
+        }
         let mut listeners = self.channels.entry(channel).or_insert_with(Listeners::new);
         self.hand_on(channel, &mut listeners);
         if listeners.outlets.iter().all(|other| other.id != outlet.id) {
