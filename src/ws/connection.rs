@@ -1,12 +1,9 @@
-//! One connection from its first word to its last: a single task that reads, carries out and keeps time. What leaves is
-//! handed to its outlet.
+//! One connection that has authenticated: it reads, carries out and keeps time. What leaves is handed to its outlet.
 //!
 //! Promises that an idle one is small, and that it ends in one place: forgotten by the hub, told as gone, and said
 //! goodbye to.
 
 use std::{
-    collections::BTreeMap,
-    future::poll_fn,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -14,20 +11,20 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use entity::RoomId;
-use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::{
-    authenticate::{Known, Opening, authenticate},
+    authenticate::{Known, Opening},
     drain,
     inbox::Heard,
+    life::{Done, close},
+    lobby::Lobby,
     presence,
     rate::{Bucket, Verdict},
     socket::Socket,
-    times::next_beat,
+    times::{Unread, next_beat},
 };
 use crate::{
     app::App,
@@ -35,13 +32,11 @@ use crate::{
     error::{Error, ErrorCode, Result},
     locale::Locale,
     realtime::{
-        Channel, CloseReason,
+        CloseReason,
         admission::Admitted,
         outlet::{Closing, Duty, Outlet},
         protocol::{
-            Frame,
-            events::CountView,
-            frames,
+            Frame, frames,
             ops::{self, Incoming},
         },
     },
@@ -56,8 +51,8 @@ pub(super) struct Connection {
     pub(super) peer: IpAddr,
     /// The room whose channel this connection listens to.
     pub(super) room: Option<RoomId>,
-    /// Rooms whose counts are watched, with what was told last.
-    pub(super) lobby: BTreeMap<RoomId, Option<CountView>>,
+    /// Rooms whose counts are watched.
+    pub(super) lobby: Option<Box<Lobby>>,
     socket: Socket,
     /// Answers that wait until everything that came together is carried out: they leave together.
     answers: Vec<Frame>,
@@ -66,10 +61,8 @@ pub(super) struct Connection {
     pub(super) beat_at: Instant,
     /// A heartbeat waits for its answer until then.
     pub(super) answer_by: Option<Instant>,
-    pub(super) lobby_at: Instant,
-    /// What could not be read because something is down, and when it is tried again.
-    pub(super) unread: Vec<Channel>,
-    pub(super) again_at: Option<Instant>,
+    /// What could not be read because something is down.
+    pub(super) unread: Option<Box<Unread>>,
     pub(super) alarm: Pin<Box<Sleep>>,
     /// The peer said goodbye with this number.
     goodbye: Option<u16>,
@@ -77,61 +70,14 @@ pub(super) struct Connection {
 }
 
 /// What a connection waits for.
-enum Next {
-    Duty(Duty),
+pub(super) enum Next {
+    Look,
     Heard(Heard),
     Time,
 }
 
-/// Serves one connection until it ends, and holds its place until then. What happens once or now and then is boxed, and
-/// takes no room in between.
-pub(super) fn spawn(app: &App, upgraded: OnUpgrade, opening: Opening, admitted: Admitted) {
-    let begins = Box::pin(begin(app.clone(), upgraded, opening, admitted));
-    app.tasks.spawn(async move {
-        let Some((mut connection, begun)) = begins.await else { return };
-        let reason = match begun {
-            Ok(()) => connection.serve().await,
-            Err(reason) => reason,
-        };
-        Box::pin(connection.end(reason)).await;
-    });
-}
-
-/// From the upgrade to the open gates; nothing, if the peer is nobody.
-async fn begin(
-    app: App,
-    upgraded: OnUpgrade,
-    opening: Opening,
-    admitted: Admitted,
-) -> Option<(Box<Connection>, Result<(), CloseReason>)> {
-    // A peer that goes away between the answer and here was never connected.
-    let mut socket = Socket::new(upgraded.await.ok()?, app.config.socket.max_frame)?;
-    let known = async {
-        let known = authenticate(&app, &mut socket, &opening).await?;
-        Ok((known, app.hub.admission().turn().await))
-    };
-    let closing = match app.drain.run_until_cancelled(known).await {
-        // Where thousands come at once, some have given up before it is their turn.
-        Some(Ok(_)) if socket.is_gone() => return None,
-        Some(Ok((known, _turn))) => {
-            let mut connection = Box::new(Connection::new(app, socket, &opening, &known, admitted));
-            let begun = connection.begin(known).await;
-            return Some((connection, begun));
-        }
-        Some(Err(reason)) => Closing { reason, reconnect_ms: None },
-        None => drain::goodbye(),
-    };
-    close(&app, socket, closing, Bytes::new(), None).await;
-    None
-}
-
-async fn close(app: &App, socket: Socket, closing: Closing, torn: Bytes, answer: Option<u16>) {
-    app.metrics.closed(closing.reason.as_str());
-    socket.close(closing, torn, answer).await;
-}
-
 impl Connection {
-    fn new(app: App, socket: Socket, opening: &Opening, known: &Known, admitted: Admitted) -> Self {
+    pub(super) fn new(app: App, socket: Socket, opening: &Opening, known: &Known, admitted: Admitted) -> Self {
         app.metrics.opened.inc();
         let limits = &app.config.limits;
         let outlet = app.hub.registry().add(known.caller.account, known.caller.session, limits.connections_per_user);
@@ -142,23 +88,21 @@ impl Connection {
         }
         let now = Instant::now();
         let unlimited = app.throttle.exempts(opening.peer) && !app.config.message_rate_is_set;
-        let bucket = (!unlimited).then(|| Bucket::new(limits.messages_per_second, limits.burst, now.into_std()));
+        let bucket = (!unlimited).then(|| Bucket::new(limits.burst, now.into_std()));
         Self {
             caller: known.caller,
             outlet,
             locale: known.locale,
             peer: opening.peer,
             room: None,
-            lobby: BTreeMap::new(),
+            lobby: None,
             socket,
             answers: Vec::new(),
             bucket,
             pings: opening.pings,
             beat_at: next_beat(now, app.clock.now(), app.config.socket.heartbeat),
             answer_by: None,
-            lobby_at: now,
-            unread: Vec::new(),
-            again_at: None,
+            unread: None,
             alarm: Box::pin(sleep_until(now)),
             goodbye: None,
             _admitted: admitted,
@@ -167,7 +111,7 @@ impl Connection {
     }
 
     /// `hello`, and what shared a frame with the first message.
-    async fn begin(&mut self, mut known: Known) -> Result<(), CloseReason> {
+    pub(super) async fn begin(&mut self, mut known: Known) -> Result<(), CloseReason> {
         let rest = std::mem::take(&mut known.rest);
         match self.open(known).await {
             Ok(opened) => opened?,
@@ -179,17 +123,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Until there is a reason to end.
-    async fn serve(&mut self) -> CloseReason {
-        loop {
-            self.set_alarm();
-            if let Err(reason) = self.turn().await {
-                return reason;
-            }
-        }
-    }
-
-    async fn end(self: Box<Self>, reason: CloseReason) {
+    pub(super) async fn end(self: Box<Self>, reason: CloseReason) -> Done {
         self.app.hub.registry().forget(&self.outlet);
         let for_good = matches!(reason, CloseReason::SessionEnded | CloseReason::AccountDeleted);
         if let Err(error) = presence::disconnected(&self.app, &self.outlet, for_good).await {
@@ -198,6 +132,7 @@ impl Connection {
         let reconnect_ms = self.outlet.closing().and_then(|closing| closing.reconnect_ms);
         let torn = self.outlet.detach();
         close(&self.app, self.socket, Closing { reason, reconnect_ms }, torn, self.goodbye).await;
+        None
     }
 
     pub(super) fn broken(&self, error: &Error) -> CloseReason {
@@ -225,15 +160,14 @@ impl Connection {
         self.answers.push(frame);
     }
 
-    /// Does whatever comes first.
-    async fn turn(&mut self) -> Result<(), CloseReason> {
-        match poll_fn(|context| self.poll_next(context)).await {
-            Next::Duty(Duty::Close(reason)) => Err(reason),
-            Next::Duty(Duty::Look) => Box::pin(self.look()).await,
-            Next::Duty(Duty::Stuck { .. } | Duty::Write) => Ok(()),
-            Next::Heard(heard) => Box::pin(self.heard(heard)).await,
-            Next::Time => Box::pin(self.keep_time()).await,
-        }
+    /// Does what it waited for.
+    pub(super) async fn act(mut self: Box<Self>, next: Next) -> Done {
+        let done = match next {
+            Next::Look => self.look().await,
+            Next::Heard(heard) => self.heard(heard).await,
+            Next::Time => self.keep_time().await,
+        };
+        Some((self, done))
     }
 
     /// Looks where the connection belongs and what it has to read anew.
@@ -247,27 +181,21 @@ impl Connection {
         Ok(())
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        let mut hears = true;
-        match self.outlet.poll_duty(context) {
-            Poll::Ready(Duty::Write) => {
-                self.outlet.flush(&mut Vec::new());
-                return Poll::Ready(Next::Duty(Duty::Write));
+    /// What comes first, or why this connection is to end. What waits to be written is written meanwhile.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, CloseReason>> {
+        let hears = loop {
+            match self.outlet.poll_duty(context) {
+                Poll::Ready(Duty::Close(reason)) => return Poll::Ready(Err(reason)),
+                Poll::Ready(Duty::Look) => return Poll::Ready(Ok(Next::Look)),
+                Poll::Ready(Duty::Stuck { own }) if self.socket.poll_writable(context).is_pending() => break !own,
+                Poll::Ready(Duty::Stuck { .. } | Duty::Write) => self.outlet.flush(&mut Vec::new()),
+                Poll::Pending => break true,
             }
-            Poll::Ready(stuck @ Duty::Stuck { own }) => {
-                if self.socket.poll_writable(context).is_ready() {
-                    self.outlet.flush(&mut Vec::new());
-                    return Poll::Ready(Next::Duty(stuck));
-                }
-                hears = !own;
-            }
-            Poll::Ready(duty) => return Poll::Ready(Next::Duty(duty)),
-            Poll::Pending => {}
-        }
+        };
         if hears && let Poll::Ready(heard) = self.socket.poll_hear(context) {
-            return Poll::Ready(Next::Heard(heard));
+            return Poll::Ready(Ok(Next::Heard(heard)));
         }
-        self.alarm.as_mut().poll(context).map(|()| Next::Time)
+        self.alarm.as_mut().poll(context).map(|()| Ok(Next::Time))
     }
 
     /// Carries out what was heard, and what came together with it.
@@ -316,7 +244,10 @@ impl Connection {
 
     /// Counts one message, and carries it out if it does not come too fast.
     async fn receive(&mut self, message: Incoming) -> Result<(), CloseReason> {
-        let verdict = self.bucket.as_mut().map_or(Verdict::Fine, |bucket| bucket.count(Instant::now().into_std()));
+        let limits = &self.app.config.limits;
+        let count =
+            |bucket: &mut Bucket| bucket.count(limits.messages_per_second, limits.burst, Instant::now().into_std());
+        let verdict = self.bucket.as_mut().map_or(Verdict::Fine, count);
         match (verdict, message) {
             (Verdict::Enough, _) => Err(CloseReason::Rate),
             (_, Incoming::Alive) => Ok(()),

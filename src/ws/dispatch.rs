@@ -122,7 +122,7 @@ impl Connection {
             }
             Op::RoomWatch { rooms } => self.watch(id, rooms).await?,
             Op::RoomUnwatch {} => {
-                self.lobby.clear();
+                self.lobby = None;
                 frames::ok(id, &Nothing {})
             }
             Op::TimerStart { total_time, work_time, break_time, cmd } => {

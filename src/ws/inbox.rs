@@ -48,6 +48,11 @@ impl Inbox {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether everything was whole and told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.pieces.is_none()
+    }
+
     /// The next message of at most `limit` bytes, once it is whole. Behind something bad nothing else is told apart.
     pub(super) fn next(&mut self, limit: usize) -> Option<Heard> {
         loop {

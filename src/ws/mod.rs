@@ -11,6 +11,7 @@ pub mod document;
 pub mod drain;
 mod hello;
 mod inbox;
+mod life;
 mod lobby;
 mod picture;
 pub mod presence;

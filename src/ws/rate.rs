@@ -19,8 +19,6 @@ pub(super) enum Verdict {
 /// The bucket of one socket.
 #[derive(Debug)]
 pub(super) struct Bucket {
-    per_second: f64,
-    burst: f64,
     tokens: f64,
     filled: Instant,
     violations: u32,
@@ -28,14 +26,14 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(per_second: f64, burst: f64, now: Instant) -> Self {
-        Self { per_second, burst, tokens: burst, filled: now, violations: 0 }
+    pub(super) fn new(burst: f64, now: Instant) -> Self {
+        Self { tokens: burst, filled: now, violations: 0 }
     }
 
-    /// Counts one message at `now`.
-    pub(super) fn count(&mut self, now: Instant) -> Verdict {
+    /// Counts one message at `now`, where so many fit `per_second`, and `burst` at once.
+    pub(super) fn count(&mut self, per_second: f64, burst: f64, now: Instant) -> Verdict {
         let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.per_second).min(self.burst);
+        self.tokens = (self.tokens + elapsed * per_second).min(burst);
         self.filled = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
@@ -55,13 +53,14 @@ mod tests {
     #[test]
     fn a_burst_is_fine_and_the_third_violation_is_enough() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(10.0, 20.0, start);
+        let mut bucket = Bucket::new(20.0, start);
+        let mut count = |now| bucket.count(10.0, 20.0, now);
         for _ in 0..20 {
-            assert_eq!(bucket.count(start), Verdict::Fine);
+            assert_eq!(count(start), Verdict::Fine);
         }
-        assert_eq!(bucket.count(start), Verdict::TooMany);
+        assert_eq!(count(start), Verdict::TooMany);
         let later = start + Duration::from_millis(250);
-        assert_eq!([bucket.count(later), bucket.count(later)], [Verdict::Fine, Verdict::Fine]);
-        assert_eq!([bucket.count(later), bucket.count(later)], [Verdict::TooMany, Verdict::Enough]);
+        assert_eq!([count(later), count(later)], [Verdict::Fine, Verdict::Fine]);
+        assert_eq!([count(later), count(later)], [Verdict::TooMany, Verdict::Enough]);
     }
 }

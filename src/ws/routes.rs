@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authenticate::{self, Opening, Proof},
-    connection,
+    life,
 };
 use crate::{
     app::App,
@@ -65,7 +65,7 @@ async fn upgrade(State(app): State<App>, context: Context, mut request: Request)
     let opening = opening(&app, &request, &context);
     let speaks_ours = offered(request.headers()).any(|protocol| protocol == SUBPROTOCOL);
     let upgraded = hyper::upgrade::on(&mut request);
-    connection::spawn(&app, upgraded, opening, admitted);
+    life::spawn(&app, upgraded, opening, admitted);
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

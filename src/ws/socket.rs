@@ -52,7 +52,8 @@ impl Wire for TcpStream {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
-    inbox: Inbox,
+    /// What has come and is not whole yet.
+    inbox: Option<Box<Inbox>>,
     max_frame: usize,
 }
 
@@ -62,9 +63,9 @@ impl Socket {
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
         let stream = Arc::new(parts.io.into_inner());
         SockRef::from(&*stream).set_send_buffer_size(SEND_BUFFER).ok()?;
-        let mut inbox = Inbox::default();
-        inbox.put(&parts.read_buf);
-        Some(Self { stream, inbox, max_frame })
+        let mut socket = Self { stream, inbox: None, max_frame };
+        socket.put(&parts.read_buf);
+        Some(socket)
     }
 
     /// Where an outlet writes.
@@ -82,7 +83,17 @@ impl Socket {
 
     /// The next thing that has come already.
     pub(super) fn heard(&mut self) -> Option<Heard> {
-        self.inbox.next(self.max_frame)
+        let heard = self.inbox.as_mut()?.next(self.max_frame);
+        if heard.is_none() {
+            self.inbox.take_if(|inbox| inbox.is_empty());
+        }
+        heard
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.inbox.get_or_insert_default().put(bytes);
+        }
     }
 
     /// The next thing that comes.
@@ -97,7 +108,7 @@ impl Socket {
             match self.stream.try_read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) | Ok(0) => return Poll::Ready(Heard::Gone),
-                Ok(read) => self.inbox.put(buffer.get(..read).unwrap_or_default()),
+                Ok(read) => self.put(buffer.get(..read).unwrap_or_default()),
             }
         }
     }

@@ -18,9 +18,6 @@ use crate::{
 /// How soon it is tried again what failed because the database or the broker is away.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How often a lobby's counts are looked at.
-const LOBBY: Duration = Duration::from_secs(1);
-
 /// When the next heartbeat is due: after `period` ± 10 %, so that connections that began together don't beat together,
 /// and at one of the moments that all of them share, so that the process is not woken for each.
 pub(super) fn next_beat(now: Instant, wall: Millis, period: Duration) -> Instant {
@@ -35,11 +32,19 @@ fn jittered(period: Duration) -> Duration {
     period.mul_f64(rand::random_range(0.9..1.1))
 }
 
+/// What could not be read because something is down.
+#[derive(Debug)]
+pub(super) struct Unread {
+    channels: Vec<Channel>,
+    /// When it is tried again.
+    again_at: Instant,
+}
+
 impl Connection {
     /// Something is down, which is no reason to send this connection away: it is looked at again a little later.
     pub(super) fn look_again(&mut self, channel: Option<Channel>) {
-        self.unread.extend(channel);
-        self.again_at.get_or_insert(Instant::now() + jittered(AGAIN));
+        let nothing = || Box::new(Unread { channels: Vec::new(), again_at: Instant::now() + jittered(AGAIN) });
+        self.unread.get_or_insert_with(nothing).channels.extend(channel);
     }
 
     /// Whether a heartbeat waited for this.
@@ -53,8 +58,9 @@ impl Connection {
     /// When this connection has to do something by itself. An alarm that is too early does no harm.
     pub(super) fn set_alarm(&mut self) {
         let expiry = Instant::now() + clock::until(self.app.clock.now(), self.dies_at());
-        let lobby = (!self.lobby.is_empty()).then_some(self.lobby_at);
-        let next = [Some(self.beat_at), self.answer_by, lobby, self.again_at].into_iter().flatten().min();
+        let lobby = self.lobby.as_ref().map(|lobby| lobby.look_at);
+        let again = self.unread.as_ref().map(|unread| unread.again_at);
+        let next = [Some(self.beat_at), self.answer_by, lobby, again].into_iter().flatten().min();
         let next = next.map_or(expiry, |next| next.min(expiry));
         if next < self.alarm.deadline() || self.alarm.is_elapsed() {
             self.alarm.as_mut().reset(next);
@@ -94,17 +100,11 @@ impl Connection {
             }
             None => {}
         }
-        if self.again_at.is_some_and(|again| again <= now) {
-            self.again_at = None;
+        if let Some(unread) = self.unread.take_if(|unread| unread.again_at <= now) {
             self.outlet.follow();
-            for channel in std::mem::take(&mut self.unread) {
-                self.outlet.try_again(channel);
-            }
+            unread.channels.into_iter().for_each(|channel| self.outlet.try_again(channel));
         }
-        if !self.lobby.is_empty() && self.lobby_at <= now {
-            self.lobby_at = now + LOBBY;
-            self.tell_lobby().await;
-        }
+        self.look_at_lobby(now).await;
         Ok(())
     }
 }
