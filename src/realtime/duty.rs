@@ -8,7 +8,7 @@ pub struct Closing {
     /// Why.
     pub reason: CloseReason,
     /// When to come back.
-    pub reconnect_ms: Option<u64>,
+    pub reconnect_ms: Option<u32>,
 }
 
 /// What a connection's task has to do next.

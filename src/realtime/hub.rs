@@ -35,7 +35,7 @@ use crate::{clock::Clock, config::Config, error::Result, telemetry::Metrics};
 pub type OnSessionsEnded = Box<dyn Fn(AccountId, Which) + Send + Sync>;
 
 /// Whoever is sent away by an operator comes back after so long: soon, and not before the socket is gone.
-const RETURN_MS: u64 = 500;
+const RETURN_MS: u32 = 500;
 
 /// This instance's end of realtime, cheap to clone.
 #[derive(Clone, Debug)]

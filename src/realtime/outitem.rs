@@ -79,7 +79,6 @@ impl Single {
 #[derive(Debug)]
 pub(super) struct Weight {
     pub(super) messages: usize,
-    pub(super) own: usize,
     pub(super) bytes: usize,
 }
 
@@ -100,13 +99,18 @@ impl Item {
         }
     }
 
+    /// Whether the connection itself says it.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::One(Single { kind: Kind::Own, .. }))
+    }
+
     /// What it counts for.
     pub(super) fn weight(&self) -> Weight {
         match self {
-            Self::Gathered(gathered) => Weight { messages: gathered.deliveries.len(), own: 0, bytes: gathered.bytes },
-            Self::One(Single { kind: Kind::Own, .. }) => Weight { messages: 0, own: 1, bytes: 0 },
+            Self::Gathered(gathered) => Weight { messages: gathered.deliveries.len(), bytes: gathered.bytes },
+            Self::One(Single { kind: Kind::Own, .. }) => Weight { messages: 0, bytes: 0 },
             Self::One(Single { kind, frame, .. }) => {
-                Weight { messages: usize::from(*kind == Kind::Said), own: 0, bytes: frame.len() }
+                Weight { messages: usize::from(*kind == Kind::Said), bytes: frame.len() }
             }
         }
     }

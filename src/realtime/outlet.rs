@@ -292,7 +292,7 @@ impl Outlet {
     }
 
     /// The room that it listens to; at most one.
-    pub(super) fn room(&self) -> Option<Channel> {
+    pub fn room(&self) -> Option<Channel> {
         self.state().room
     }
 

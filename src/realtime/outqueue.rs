@@ -38,7 +38,6 @@ pub struct OutQueue {
     /// What is left of a frame that has begun to leave.
     torn: Bytes,
     messages: usize,
-    own: usize,
     bytes: usize,
     bounds: Bounds,
 }
@@ -46,7 +45,7 @@ pub struct OutQueue {
 impl OutQueue {
     /// An empty queue; it takes no memory until used.
     pub fn new(bounds: Bounds) -> Self {
-        Self { items: VecDeque::new(), torn: Bytes::new(), messages: 0, own: 0, bytes: 0, bounds }
+        Self { items: VecDeque::new(), torn: Bytes::new(), messages: 0, bytes: 0, bounds }
     }
 
     /// Adds an event. If it tells a state, it supersedes an earlier one from half full on.
@@ -86,7 +85,6 @@ impl OutQueue {
 
     /// Adds what the connection itself has to say.
     pub fn push_own(&mut self, frame: Frame) {
-        self.own += 1;
         self.items.push_back(Item::One(Single { frame, state: None, kind: Kind::Own }));
     }
 
@@ -159,9 +157,8 @@ impl OutQueue {
     /// The first item has left.
     fn pop(&mut self) {
         if let Some(item) = self.items.pop_front() {
-            let Weight { messages, own, bytes } = item.weight();
+            let Weight { messages, bytes } = item.weight();
             self.messages -= messages;
-            self.own -= own;
             self.bytes -= bytes;
         }
     }
@@ -196,7 +193,7 @@ impl OutQueue {
 
     /// Whether something waits that the connection itself has to say.
     pub fn has_own(&self) -> bool {
-        self.own > 0
+        self.items.iter().any(Item::is_own)
     }
 
     /// Whether states begin to be superseded.

@@ -128,7 +128,7 @@ pub(super) async fn authenticate(app: &App, socket: &mut Socket, opening: &Openi
 
 async fn first_message(app: &App, socket: &mut Socket, locale: Locale) -> Result<Known, CloseReason> {
     for _ in 0..PATIENCE {
-        let text = match socket.hear().await {
+        let text = match socket.hear(app.config.socket.max_frame).await {
             Heard::Text(text) => text,
             Heard::Ping(payload) => {
                 write(app, socket, &Frame::control(Control::Pong, &payload)).await?;

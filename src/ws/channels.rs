@@ -111,9 +111,9 @@ impl Connection {
         Ok(sits_there.then_some((view, place)))
     }
 
-    pub(super) fn leave_channel(&mut self) {
-        if let Some(room) = self.room.take() {
-            self.app.hub.unsubscribe(&self.outlet, Channel::Room(room));
+    pub(super) fn leave_channel(&self) {
+        if let Some(room) = self.outlet.room() {
+            self.app.hub.unsubscribe(&self.outlet, room);
         }
     }
 
@@ -213,7 +213,7 @@ impl Connection {
                     && !self.outlet.is_held(channel)
                     && self.outlet.shown().has(room)
             };
-            if seat == self.room && seat.is_none_or(listens) {
+            if seat == self.room() && seat.is_none_or(listens) {
                 return Ok(None);
             }
             if self.outlet.is_held(Channel::User(self.caller.account)) {
@@ -222,7 +222,6 @@ impl Connection {
             self.leave_channel();
             let Some(room) = seat else { return Ok(None) };
             self.app.hub.subscribe(&self.outlet, Channel::Room(room)).await?;
-            self.room = Some(room);
             let picture = self.own_room(room).await;
             // Without a picture nobody would open the gate.
             if !matches!(picture, Ok(Some(_))) {
@@ -238,7 +237,7 @@ impl Connection {
 
     /// Answers `sync`: each channel's line, then what was missed or the whole state.
     pub(super) async fn sync(&mut self, id: Option<u32>, since: &Since) -> Result<(), CloseReason> {
-        let mine = [Some(Channel::User(self.caller.account)), self.room.map(Channel::Room)];
+        let mine = [Some(Channel::User(self.caller.account)), self.outlet.room()];
         let asked: Vec<_> = mine.into_iter().flatten().filter(|channel| since.contains_key(channel)).collect();
         for channel in &asked {
             self.outlet.hold(*channel);

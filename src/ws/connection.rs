@@ -32,7 +32,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     locale::Locale,
     realtime::{
-        CloseReason,
+        Channel, CloseReason,
         admission::Admitted,
         outlet::{Closing, Duty, Outlet},
         protocol::{
@@ -49,8 +49,6 @@ pub(super) struct Connection {
     pub(super) outlet: Arc<Outlet>,
     pub(super) locale: Locale,
     pub(super) peer: IpAddr,
-    /// The room whose channel this connection listens to.
-    pub(super) room: Option<RoomId>,
     /// Rooms whose counts are watched.
     pub(super) lobby: Option<Box<Lobby>>,
     socket: Socket,
@@ -94,7 +92,6 @@ impl Connection {
             outlet,
             locale: known.locale,
             peer: opening.peer,
-            room: None,
             lobby: None,
             socket,
             answers: Vec::new(),
@@ -133,6 +130,14 @@ impl Connection {
         let torn = self.outlet.detach();
         close(&self.app, self.socket, Closing { reason, reconnect_ms }, torn, self.goodbye).await;
         None
+    }
+
+    /// The room whose channel this connection listens to.
+    pub(super) fn room(&self) -> Option<RoomId> {
+        match self.outlet.room() {
+            Some(Channel::Room(room)) => Some(room),
+            _ => None,
+        }
     }
 
     pub(super) fn broken(&self, error: &Error) -> CloseReason {
@@ -192,7 +197,7 @@ impl Connection {
                 Poll::Pending => break true,
             }
         };
-        if hears && let Poll::Ready(heard) = self.socket.poll_hear(context) {
+        if hears && let Poll::Ready(heard) = self.socket.poll_hear(self.app.config.socket.max_frame, context) {
             return Poll::Ready(Ok(Next::Heard(heard)));
         }
         self.alarm.as_mut().poll(context).map(|()| Ok(Next::Time))
@@ -202,7 +207,7 @@ impl Connection {
     async fn heard(&mut self, mut heard: Heard) -> Result<(), CloseReason> {
         loop {
             let done = self.hear(heard).await;
-            let next = done.is_ok().then(|| self.socket.heard()).flatten();
+            let next = done.is_ok().then(|| self.socket.heard(self.app.config.socket.max_frame)).flatten();
             let Some(next) = next else {
                 if !self.answers.is_empty() {
                     self.app.hub.registry().answer(&self.outlet, std::mem::take(&mut self.answers));

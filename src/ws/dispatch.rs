@@ -204,7 +204,7 @@ impl Connection {
         if text.is_empty() {
             return Err(Error::field("text", ErrorCode::Required));
         }
-        let channel = self.room.map(Channel::Room).ok_or(ErrorCode::NotAMember)?;
+        let channel = self.outlet.room().ok_or(ErrorCode::NotAMember)?;
         if !self.app.hub.registry().listens(&self.outlet, channel) {
             return Err(ErrorCode::NotAMember.into());
         }
@@ -242,7 +242,7 @@ impl Connection {
             user: people::public(&account, people::Closeness::Close, standings.state(account.id)),
             session: self.caller.session.0,
             instance: self.app.hub.instance().to_string(),
-            room: self.room.map(|room| room.0),
+            room: self.room().map(|room| room.0),
             server_time: self.app.clock.now().0,
             token_expires_at: self.caller.expires_at.0,
         };

@@ -11,7 +11,7 @@ use crate::{
 const STEP: Duration = Duration::from_millis(100);
 
 /// Clients come back somewhere within this, so that they don't all knock at once.
-const RETURN_MS: std::ops::Range<u64> = 500..5000;
+const RETURN_MS: std::ops::Range<u32> = 500..5000;
 
 /// How long closing sockets may take once everybody was told.
 const LAST_WORDS: Duration = Duration::from_secs(3);

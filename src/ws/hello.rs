@@ -2,6 +2,7 @@
 
 use std::{future::ready, sync::Arc};
 
+use entity::RoomId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -67,8 +68,8 @@ impl Connection {
         let (room, channels, missed) = loop {
             let (mut channels, mut missed) = (Channels::new(), Vec::new());
             self.place(own, place, &known.since, &mut channels, &mut missed).await?;
-            self.room = user.seat.map(|(room, _)| room);
-            let room = self.open_room(&known.since, &mut channels, &mut missed).await?;
+            let seat = user.seat.map(|(room, _)| room);
+            let room = self.open_room(seat, &known.since, &mut channels, &mut missed).await?;
             // A move that came meanwhile would follow a room's picture that is newer than itself: look again.
             let known = channels.get(&own).map_or(0, |line| line.place.off);
             if self.outlet.held_moves(own).iter().all(|off| *off <= known) {
@@ -95,7 +96,7 @@ impl Connection {
         let mut frames: Vec<_> = answer.into_iter().chain([frames::push("hello", &hello)]).collect();
         frames.extend(missed.iter().map(|delivery| delivery.frame.clone()));
         self.write(frames);
-        self.outlet.show(Shown::picture(self.room));
+        self.outlet.show(Shown::picture(self.room()));
         Ok(self.release_all(&hello.channels).await)
     }
 
@@ -103,11 +104,12 @@ impl Connection {
     /// follow.
     async fn open_room(
         &mut self,
+        seat: Option<RoomId>,
         since: &Since,
         channels: &mut Channels,
         missed: &mut Vec<Arc<Delivery>>,
     ) -> Result<Option<HelloRoom>> {
-        let Some(room) = self.room else { return Ok(None) };
+        let Some(room) = seat else { return Ok(None) };
         let channel = Channel::Room(room);
         self.app.hub.subscribe(&self.outlet, channel).await?;
         if let Some((events, place)) = self.missed(channel, since).await? {

@@ -71,7 +71,7 @@ pub(super) fn spawn(app: &App, upgraded: OnUpgrade, opening: Opening, admitted: 
 /// From the upgrade to the open gates; nothing, if the peer is nobody.
 async fn begin(app: App, upgraded: OnUpgrade, opening: Opening, admitted: Admitted) -> Done {
     // A peer that goes away between the answer and here was never connected.
-    let mut socket = Socket::new(upgraded.await.ok()?, app.config.socket.max_frame)?;
+    let mut socket = Socket::new(upgraded.await.ok()?)?;
     let known = async {
         let known = authenticate(&app, &mut socket, &opening).await?;
         Ok((known, app.hub.admission().turn().await))
@@ -94,7 +94,7 @@ async fn begin(app: App, upgraded: OnUpgrade, opening: Opening, admitted: Admitt
 /// Says goodbye, and why.
 pub(super) async fn close(app: &App, socket: Socket, closing: Closing, torn: Bytes, answer: Option<u16>) {
     app.metrics.closed(closing.reason.as_str());
-    socket.close(closing, torn, answer).await;
+    socket.close(closing, torn, answer, app.config.socket.max_frame).await;
 }
 
 #[cfg(test)]
@@ -104,6 +104,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         assert_eq!(size_of::<Life>(), 2 * size_of::<usize>());
-        assert!(size_of::<Connection>() <= 256, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 232, "{}", size_of::<Connection>());
     }
 }

@@ -54,16 +54,15 @@ pub(super) struct Socket {
     stream: Arc<TcpStream>,
     /// What has come and is not whole yet.
     inbox: Option<Box<Inbox>>,
-    max_frame: usize,
 }
 
 impl Socket {
     /// Takes the socket out of HTTP, with what was read beyond the request.
-    pub(super) fn new(upgraded: Upgraded, max_frame: usize) -> Option<Self> {
+    pub(super) fn new(upgraded: Upgraded) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
         let stream = Arc::new(parts.io.into_inner());
         SockRef::from(&*stream).set_send_buffer_size(SEND_BUFFER).ok()?;
-        let mut socket = Self { stream, inbox: None, max_frame };
+        let mut socket = Self { stream, inbox: None };
         socket.put(&parts.read_buf);
         Some(socket)
     }
@@ -81,9 +80,9 @@ impl Socket {
         }
     }
 
-    /// The next thing that has come already.
-    pub(super) fn heard(&mut self) -> Option<Heard> {
-        let heard = self.inbox.as_mut()?.next(self.max_frame);
+    /// The next thing that has come already, of at most `limit` bytes.
+    pub(super) fn heard(&mut self, limit: usize) -> Option<Heard> {
+        let heard = self.inbox.as_mut()?.next(limit);
         if heard.is_none() {
             self.inbox.take_if(|inbox| inbox.is_empty());
         }
@@ -96,10 +95,10 @@ impl Socket {
         }
     }
 
-    /// The next thing that comes.
-    pub(super) fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+    /// The next thing that comes, of at most `limit` bytes.
+    pub(super) fn poll_hear(&mut self, limit: usize, context: &mut Context<'_>) -> Poll<Heard> {
         loop {
-            if let Some(heard) = self.heard() {
+            if let Some(heard) = self.heard(limit) {
                 return Poll::Ready(heard);
             }
             // What is wrong with it shows when it is read.
@@ -113,9 +112,9 @@ impl Socket {
         }
     }
 
-    /// The next thing that comes. Can be dropped while waiting without losing anything.
-    pub(super) async fn hear(&mut self) -> Heard {
-        std::future::poll_fn(|context| self.poll_hear(context)).await
+    /// The same. Can be dropped while waiting without losing anything.
+    pub(super) async fn hear(&mut self, limit: usize) -> Heard {
+        std::future::poll_fn(|context| self.poll_hear(limit, context)).await
     }
 
     /// Waits until something can be written.
@@ -138,8 +137,9 @@ impl Socket {
         Ok(())
     }
 
-    /// Finishes what is `torn`, says `bye` and why, and waits a moment for the peer to have read it.
-    pub(super) async fn close(mut self, closing: Closing, torn: Bytes, answer: Option<u16>) {
+    /// Finishes what is `torn`, says `bye` and why, and waits a moment for the peer to have read it. What it says meanwhile
+    /// is read up to `limit` bytes.
+    pub(super) async fn close(mut self, closing: Closing, torn: Bytes, answer: Option<u16>, limit: usize) {
         let Closing { reason, reconnect_ms } = closing;
         let goodbye = async {
             let mut words = torn.to_vec();
@@ -154,7 +154,7 @@ impl Socket {
                 return Ok(());
             }
             loop {
-                match self.hear().await {
+                match self.hear(limit).await {
                     Heard::Goodbye(_) | Heard::Gone => return Ok(()),
                     Heard::Bad(_) => break,
                     Heard::Text(_) | Heard::Ping(_) | Heard::Pong => {}

@@ -83,11 +83,11 @@ pub struct ByeView {
     /// After which time to come back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub reconnect_ms: Option<u64>,
+    pub reconnect_ms: Option<u32>,
 }
 
 /// The last frame before a close.
-pub fn bye(reason: CloseReason, reconnect_ms: Option<u64>) -> Frame {
+pub fn bye(reason: CloseReason, reconnect_ms: Option<u32>) -> Frame {
     push("bye", &ByeView { code: reason.code(), reason, reconnect_ms })
 }
 
