@@ -269,11 +269,14 @@ pub fn like_contains(keyword: &str) -> String {
 /// An account, or the two between whom something happens.
 const FEW: usize = 2;
 
+/// As many as are asked about together. Longer lists are rare, and SQLite binds only so many values.
+const MANY: usize = 256;
+
 /// Whether `column` is one of `values`. To PostgreSQL they are one array: however many they are, it is the same statement,
 /// which is prepared once and has one plan, and no plan looks at each value anew for each row. Only a few are said one by
 /// one: for an array that is shorter than it expects, PostgreSQL plans each time anew, which takes longer than looking.
-/// SQLite keeps each statement for each connection, and has no arrays: the last value is repeated until they are a power of
-/// two, so that there are few of these.
+/// SQLite keeps each statement for each connection, and has no arrays: of up to [`MANY`], the last value is repeated until
+/// they are a power of two, so that there are few statements.
 pub fn among<V: Into<Value> + NotU8 + Clone>(
     connection: &impl ConnectionTrait,
     column: impl ColumnTrait,
@@ -283,7 +286,7 @@ pub fn among<V: Into<Value> + NotU8 + Clone>(
     if values.len() > FEW && is_postgres(connection) {
         return column.eq_any(values);
     }
-    if let Some(last) = values.last().cloned() {
+    if let Some(last) = values.last().filter(|_| values.len() <= MANY).cloned() {
         values.resize(values.len().next_power_of_two(), last);
     }
     column.is_in(values)
@@ -296,7 +299,8 @@ pub fn is_postgres(connection: &impl ConnectionTrait) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Statement;
+    use entity::{OutboxId, outbox};
+    use sea_orm::{QueryFilter, QueryTrait, Statement};
 
     use super::*;
 
@@ -307,6 +311,16 @@ mod tests {
         let used = "SELECT sqlite_compileoption_used('ENABLE_QPSG')";
         let row = memory.query_one_raw(Statement::from_string(DbBackend::Sqlite, used)).await.unwrap();
         assert!(row.unwrap().try_get_by_index::<bool>(0).unwrap());
+    }
+
+    #[tokio::test]
+    async fn sqlites_lists_have_few_lengths_and_long_ones_their_own() {
+        let memory = Database::connect("sqlite::memory:").await.unwrap();
+        for (given, bound) in [(1, 1), (3, 4), (200, 256), (256, 256), (257, 257), (32_000, 32_000)] {
+            let ids = (0..given).map(OutboxId);
+            let query = outbox::Entity::find().filter(among(&memory, outbox::Column::Id, ids));
+            assert_eq!(query.build(DbBackend::Sqlite).values.unwrap().0.len(), bound);
+        }
     }
 
     #[test]
