@@ -31,7 +31,8 @@ enum Known {
 }
 
 /// What is known of sessions, without asking the database each time, and since when. Each connection has a session, and
-/// whatever keeps its entries in an order as well takes several times the room.
+/// whatever keeps its entries in an order as well takes several times the room. Nobody fills it from outside: who comes here
+/// has a token that we signed, and what is too old is swept away.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     known: DashMap<SessionId, (Known, Instant)>,

@@ -312,6 +312,36 @@ fn a_move_that_a_closed_gate_drops_is_not_forgotten() {
 }
 
 #[test]
+fn what_is_missing_is_to_be_read_until_it_was() {
+    let registry = registry(100);
+    let sumi = add(&registry, SUMI);
+    registry.subscribe(&sumi, ROOM);
+    registry.resync(ROOM);
+    assert!(sumi.is_held(ROOM));
+    assert_eq!(sumi.take_stale(), [ROOM]);
+    assert_eq!(sumi.take_stale(), [], "once: whoever asks reads it");
+    sumi.try_again(ROOM);
+    assert_eq!(sumi.take_stale(), [ROOM]);
+    assert_eq!(registry.release(&sumi, ROOM, &place(3)), Ok(()));
+    sumi.try_again(ROOM);
+    assert_eq!(sumi.take_stale(), [], "somebody has read it meanwhile");
+}
+
+#[test]
+fn whoever_listens_to_another_room_no_longer_listens_to_the_former() {
+    let (registry, next) = (registry(100), Channel::Room(RoomId(43)));
+    let sumi = add(&registry, SUMI);
+    for channel in [OTHER, ROOM, ROOM, next] {
+        registry.subscribe(&sumi, channel);
+    }
+    let listens = |channel| registry.listens(&sumi, channel);
+    assert_eq!([OTHER, ROOM, next].map(listens), [true, false, true]);
+    assert_eq!(sumi.room(), Some(next));
+    registry.forget(&sumi);
+    assert!(registry.check().is_ok() && !registry.has_listeners(next) && !registry.has_listeners(OTHER));
+}
+
+#[test]
 fn the_oldest_device_makes_room() {
     let registry = registry(2);
     let devices: Vec<_> = (1..=3).map(|session| registry.add(SUMI, SessionId(session), 2)).collect();
