@@ -275,8 +275,8 @@ const MANY: usize = 256;
 /// Whether `column` is one of `values`. To PostgreSQL they are one array: however many they are, it is the same statement,
 /// which is prepared once and has one plan, and no plan looks at each value anew for each row. Only a few are said one by
 /// one: for an array that is shorter than it expects, PostgreSQL plans each time anew, which takes longer than looking.
-/// SQLite keeps each statement for each connection, and has no arrays: of up to [`MANY`], the last value is repeated until
-/// they are a power of two, so that there are few statements.
+/// SQLite keeps each statement for each connection, and has no arrays: the last of up to 256 values is repeated
+/// until they are a power of two, so that there are few statements.
 pub fn among<V: Into<Value> + NotU8 + Clone>(
     connection: &impl ConnectionTrait,
     column: impl ColumnTrait,
