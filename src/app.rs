@@ -26,10 +26,11 @@ use crate::{
         page::Span,
         throttle::{Shared, Throttle},
     },
+    jointly::Jointly,
     realtime::{
         CloseReason, Hub,
         broker::{Standing, Tried},
-        protocol::events::{CountView, FriendView, RequestView, RoomView},
+        protocol::events::{CountView, ExitReason, FriendView, RequestView, RoomView},
     },
     runs::{Run, Standings},
     telemetry::Metrics,
@@ -73,6 +74,8 @@ pub struct Parts {
     pub drawings: Together<RoomId, RoomView>,
     /// Members of whom a picture that was drawn before says what time alone changes.
     pub changes: Together<AccountId, Change>,
+    /// People who enter and leave.
+    pub moves: Jointly<AccountId, Move, RoomId>,
     /// Cancelled once this instance accepts nobody new.
     pub drain: CancellationToken,
     /// The zone whose midnight begins a day.
@@ -129,6 +132,34 @@ pub struct Change {
     pub run: Option<Run>,
     /// When the last device was lost.
     pub seen: Option<Millis>,
+}
+
+/// Somebody wants to enter a room, or to leave one.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// Who.
+    pub who: AccountId,
+    /// What.
+    pub wish: Wish,
+}
+
+/// Where to.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// In.
+    Enter {
+        /// Which room.
+        room: RoomId,
+        /// The hash of its password that is proven to be known.
+        proven: Option<String>,
+    },
+    /// Out.
+    Leave {
+        /// Which room; wherever it is otherwise.
+        room: Option<RoomId>,
+        /// Why.
+        reason: ExitReason,
+    },
 }
 
 /// A page of open rooms.
@@ -199,6 +230,7 @@ impl App {
             people_lists: Together::default(),
             drawings: Together::default(),
             changes: Together::default(),
+            moves: Jointly::default(),
             drain: CancellationToken::new(),
             zone,
         })))

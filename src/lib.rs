@@ -3,7 +3,7 @@
 //! # The map, in reading order
 //! ```text
 //! main → cli → server → { ws, web, admin, features } → app → { realtime, auth, http, db, grams, tally, outbox, mail }
-//!      → { config, error, clock, locale, telemetry, together } → entity
+//!      → { config, error, clock, locale, telemetry, together, jointly } → entity
 //! ```
 //! Beside the server, `client` (the check of promises, the demo) and `loadtest` are clients of it and know the wire alone.
 //!
@@ -42,6 +42,7 @@ pub mod config;
 pub mod error;
 
 pub mod clock;
+pub mod jointly;
 pub mod locale;
 pub mod telemetry;
 pub mod together;

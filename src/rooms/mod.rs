@@ -4,6 +4,7 @@
 //! change is told in the room's channel in the order in which it was committed: every change locks first the account,
 //! then the room. Being seated is durable; being connected is presence, which the hub knows.
 
+mod moves;
 pub mod policy;
 pub mod routes;
 mod store;
@@ -17,9 +18,9 @@ use std::{
 use entity::{AccountId, Millis, RoomId, account, room};
 use sea_orm::ConnectionTrait;
 
-use self::policy::{Door, Entry};
+use self::moves::{Floor, Step};
 use crate::{
-    app::{App, Change, RoomList},
+    app::{App, Change, Move, RoomList, Wish},
     db::Tx,
     error::{Error, ErrorCode, Result},
     http::page::Span,
@@ -50,13 +51,16 @@ pub async fn create(app: &App, maker: AccountId, new: NewRoom) -> Result<RoomId>
         None => None,
     };
     let tx = app.db.begin().await?;
-    let account = people::lock_one(&tx, maker).await?;
+    let accounts = people::lock(&tx, [maker]).await?;
+    if !accounts.contains_key(&maker) {
+        return Err(ErrorCode::AccountNotFound.into());
+    }
     if let Some(seat) = store::find_membership(&*tx, maker).await? {
         return Err(Error::from(ErrorCode::AlreadyInRoom).with("room", seat.room_id.0).with_status(400));
     }
     let now = app.clock.now();
     let room = store::insert_room(&tx, new.name, new.description, password_hash, now).await?;
-    take_seat(&tx, &account, room.id, now).await?;
+    moves::write(&tx, &accounts, vec![Step::Entered { who: maker, room: room.id }], now).await?;
     tx.commit().await?;
     Ok(room.id)
 }
@@ -68,20 +72,7 @@ pub async fn enter(app: &App, who: AccountId, room: RoomId, password: Option<Str
         Some(password) => prove(app, who, room, password, peer).await?,
         None => None,
     };
-    let tx = app.db.begin().await?;
-    let account = people::lock_one(&tx, who).await?;
-    let sits_in = current(&*tx, who).await?;
-    let open = store::lock_room(&tx, room).await?;
-    if open.password_hash.is_some() && open.password_hash != proven && sits_in != Some(room) {
-        return Err(ErrorCode::WrongPassword.into());
-    }
-    let seated = store::count_members(&*tx, room).await?;
-    let door = Door { room, sits_in, seated, capacity: app.config.rooms.capacity };
-    if policy::enter(door)? == Entry::Enters {
-        take_seat(&tx, &account, room, app.clock.now()).await?;
-        tx.commit().await?;
-    }
-    Ok(())
+    moves::make(app, Move { who, wish: Wish::Enter { room, proven } }).await.map(|_| ())
 }
 
 /// Rooms whose rows have been inserted are there: they are found and counted.
@@ -104,28 +95,9 @@ async fn prove(app: &App, who: AccountId, room: RoomId, password: String, peer: 
     Ok(Some(hash))
 }
 
-async fn take_seat(tx: &Tx, account: &account::Model, room: RoomId, now: Millis) -> Result<()> {
-    store::insert_membership(tx, account.id, room, now).await?;
-    let standings = runs::standings(&**tx, now, [account.id]).await?;
-    let member = member_view(account.into(), None, &standings);
-    let (entered, moved) = (Event::RoomEntered { member }, Event::RoomMoved { room: Some(room.0) });
-    outbox::say_each(tx, now, [(Channel::Room(room), &entered), (Channel::User(account.id), &moved)]).await
-}
-
 /// Frees the seat of `who`: in `room`, or wherever it is. Answers which room that was.
 pub async fn leave(app: &App, who: AccountId, room: Option<RoomId>) -> Result<RoomId> {
-    let tx = app.db.begin().await?;
-    people::lock_one(&tx, who).await?;
-    let sits_in = current(&*tx, who).await?;
-    if let Some(room) = room
-        && sits_in != Some(room)
-    {
-        // A room that isn't there is another answer than one in which somebody else sits.
-        store::get_room(&*tx, room).await?;
-    }
-    let left = sits_in.filter(|sits_in| room.is_none_or(|room| room == *sits_in)).ok_or(ErrorCode::NotAMember)?;
-    free_seat(&tx, who, left, ExitReason::Left, app.clock.now()).await?;
-    tx.commit().await?;
+    let left = moves::make(app, Move { who, wish: Wish::Leave { room, reason: ExitReason::Left } }).await?;
     tell(app, left).await;
     Ok(left)
 }
@@ -133,7 +105,7 @@ pub async fn leave(app: &App, who: AccountId, room: Option<RoomId>) -> Result<Ro
 /// Tells a room what was committed about it without waiting for the relay: from here on no event of the room reaches
 /// whoever has left.
 pub async fn tell(app: &App, room: RoomId) {
-    if let Err(error) = outbox::flush(&*app.db, &app.hub, &[Channel::Room(room)]).await {
+    if let Err(error) = outbox::catch_up(&app.db, &app.hub, &[Channel::Room(room)]).await {
         tracing::warn!(%error, %room, "the relay will tell the room later");
     }
 }
@@ -141,21 +113,13 @@ pub async fn tell(app: &App, room: RoomId) {
 /// Frees the seat of `who`, if there is one, within a change that holds the account's lock. [`tell`] the room once that
 /// is committed.
 pub async fn leave_in(tx: &Tx, who: AccountId, reason: ExitReason, at: Millis) -> Result<Option<RoomId>> {
-    let Some(room) = current(&**tx, who).await? else { return Ok(None) };
-    free_seat(tx, who, room, reason, at).await?;
-    Ok(Some(room))
-}
-
-async fn free_seat(tx: &Tx, who: AccountId, room: RoomId, reason: ExitReason, at: Millis) -> Result<()> {
-    let locked = store::lock_room(tx, room).await?;
-    store::delete_membership(tx, who).await?;
-    let (exited, moved) = (Event::RoomExited { user: who.0, at: at.0, reason }, Event::RoomMoved { room: None });
-    outbox::say_each(tx, at, [(Channel::Room(room), &exited), (Channel::User(who), &moved)]).await?;
-    if store::count_members(&**tx, room).await? == 0 {
-        store::update_closed(tx, &locked, at).await?;
-        outbox::say(tx, Channel::Room(room), at, &Event::RoomClosed { room: room.0 }).await?;
+    let leaves = Move { who, wish: Wish::Leave { room: None, reason } };
+    let mut floor = Floor::lock(tx, std::slice::from_ref(&leaves), 0).await?;
+    match floor.make(&leaves) {
+        Ok(room) => moves::write(tx, &HashMap::new(), floor.steps, at).await.map(|()| Some(room)),
+        Err(error) if error.code() == ErrorCode::NotAMember => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Sets what `who` works on, for the room to see.

@@ -38,10 +38,28 @@ pub(super) async fn get_room(connection: &impl ConnectionTrait, id: RoomId) -> R
     Ok(room.ok_or(ErrorCode::RoomNotFound)?)
 }
 
-/// Whoever says something in a room's channel holds this lock.
+/// Locks those of `ids` that are open, always in ascending order, so that no two can wait for each other. Whoever says
+/// something in a room's channel holds its lock.
+pub(super) async fn lock_rooms(
+    tx: &Tx,
+    ids: impl IntoIterator<Item = RoomId>,
+) -> Result<HashMap<RoomId, room::Model>, DbErr> {
+    let ids: BTreeSet<_> = ids.into_iter().collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rooms = open()
+        .filter(db::among(&**tx, room::Column::Id, ids))
+        .order_by_asc(room::Column::Id)
+        .lock_exclusive()
+        .all(&**tx)
+        .await?;
+    Ok(rooms.into_iter().map(|room| (room.id, room)).collect())
+}
+
+/// Locks one room, which must be open.
 pub(super) async fn lock_room(tx: &Tx, id: RoomId) -> Result<room::Model> {
-    let room = open().filter(room::Column::Id.eq(id)).lock_exclusive().one(&**tx).await?;
-    Ok(room.ok_or(ErrorCode::RoomNotFound)?)
+    Ok(lock_rooms(tx, [id]).await?.remove(&id).ok_or(ErrorCode::RoomNotFound)?)
 }
 
 /// One page of open rooms, the newest first, and how many there are.
@@ -222,15 +240,6 @@ pub(super) async fn list_seats_of(
     Ok(seats.into_iter().map(|seat| (seat.account_id, seat.room_id)).collect())
 }
 
-pub(super) async fn count_members(connection: &impl ConnectionTrait, room: RoomId) -> Result<u64, DbErr> {
-    let seats = membership::Entity::find()
-        .select_only()
-        .column_as(membership::Column::AccountId.count(), "seats")
-        .filter(membership::Column::RoomId.eq(room));
-    let seats = seats.into_tuple::<i64>().one(connection).await?.unwrap_or(0);
-    Ok(u64::try_from(seats).unwrap_or(0))
-}
-
 /// How many sit in each of `rooms`.
 pub(super) async fn count_seats(
     connection: &impl ConnectionTrait,
@@ -252,16 +261,26 @@ pub(super) async fn count_seats(
     Ok(sizes.into_iter().collect())
 }
 
-pub(super) async fn insert_membership(tx: &Tx, account: AccountId, room: RoomId, at: Millis) -> Result<()> {
-    let row =
-        membership::ActiveModel { account_id: Set(account), room_id: Set(room), goal: Set(None), entered_at: Set(at) };
-    let inserted = membership::Entity::insert(row).exec_without_returning(&**tx).await;
-    inserted.map_err(|error| db::unique(error, ErrorCode::AlreadyInRoom))?;
+pub(super) async fn insert_memberships(tx: &Tx, seats: &[(AccountId, RoomId)], at: Millis) -> Result<(), DbErr> {
+    if seats.is_empty() {
+        return Ok(());
+    }
+    let row = |(account, room): &(AccountId, RoomId)| membership::ActiveModel {
+        account_id: Set(*account),
+        room_id: Set(*room),
+        goal: Set(None),
+        entered_at: Set(at),
+    };
+    membership::Entity::insert_many(seats.iter().map(row)).exec_without_returning(&**tx).await?;
     Ok(())
 }
 
-pub(super) async fn delete_membership(tx: &Tx, account: AccountId) -> Result<(), DbErr> {
-    membership::Entity::delete_by_id(account).exec(&**tx).await?;
+pub(super) async fn delete_memberships(tx: &Tx, accounts: Vec<AccountId>) -> Result<(), DbErr> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let theirs = db::among(&**tx, membership::Column::AccountId, accounts);
+    membership::Entity::delete_many().filter(theirs).exec(&**tx).await?;
     Ok(())
 }
 

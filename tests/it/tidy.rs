@@ -8,7 +8,7 @@ use std::{
 
 use solgik::error::ErrorCode;
 
-const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry", "together"];
+const FOUNDATION: &[&str] = &["config", "error", "clock", "locale", "telemetry", "together", "jointly"];
 const PLATFORM: &[&str] = &["db", "realtime", "outbox", "auth", "http", "grams", "tally"];
 const FEATURES: &[&str] = &["runs", "people", "product_keys", "friends", "rooms", "study", "timer", "accounts"];
 
@@ -21,6 +21,7 @@ const IMPORTS: &[(&str, &[&[&str]])] = &[
     ("clock", &[]),
     ("telemetry", &[&["config"]]),
     ("together", &[&["error"]]),
+    ("jointly", &[&["error"]]),
     ("db", &[FOUNDATION]),
     ("realtime", &[FOUNDATION]),
     // What is committed is said through the hub.
