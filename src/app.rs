@@ -3,9 +3,9 @@
 //! Promises that two apps can live in one process: nothing here is static.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use crate::{
     realtime::{
         CloseReason, Hub,
         broker::{Standing, Tried},
-        protocol::events::{CountView, ExitReason, FriendView, RequestView, RoomView},
+        protocol::events::{CountView, ExitReason, FriendView, MemberView, RequestView, RoomView},
     },
     runs::{Run, Standings},
     telemetry::Metrics,
@@ -72,6 +72,8 @@ pub struct Parts {
     pub people_lists: Together<PeopleAsked, SharedAnswer<PeopleList>>,
     /// Rooms that are drawn.
     pub drawings: Together<RoomId, RoomView>,
+    /// Members who have come, or changed, since a picture was drawn.
+    pub seated: Together<AccountId, Seated>,
     /// Members of whom a picture that was drawn before says what time alone changes.
     pub changes: Together<AccountId, Change>,
     /// People who enter and leave.
@@ -82,32 +84,66 @@ pub struct Parts {
     pub zone: TimeZone,
 }
 
-/// A room as it was read, and where its channel stood.
-#[derive(Debug)]
+/// A room as it was read.
+#[derive(Debug, Default)]
 pub struct Picture {
-    /// It holds for the last committed change that this knows of.
-    pub standing: Standing,
-    /// What was read.
-    pub view: RoomView,
-    /// Who went offline since.
-    left: Mutex<BTreeSet<AccountId>>,
+    /// What was read, and where the channel stood: it holds for the last committed change before that. Nothing, while it
+    /// is read for the first time.
+    pub drawn: Option<(Standing, RoomView)>,
+    departures: Arc<Mutex<Departures>>,
+    seen: u64,
+}
+
+/// Who went offline, as far as this instance has told it, while a room is pictured.
+#[derive(Debug, Default)]
+struct Departures {
+    count: u64,
+    last: HashMap<AccountId, u64>,
 }
 
 impl Picture {
-    /// A picture that was read just now.
-    pub fn new(standing: Standing, view: RoomView) -> Self {
-        Self { standing, view, left: Mutex::default() }
+    /// How many have gone offline: to be asked before [`Picture::next`] is read.
+    pub fn departures(&self) -> u64 {
+        self.log().count
+    }
+
+    /// The picture that follows this one, read after so many departures.
+    pub fn next(&self, standing: Standing, view: RoomView, seen: u64) -> Self {
+        Self { drawn: Some((standing, view)), departures: Arc::clone(&self.departures), seen }
+    }
+
+    /// Whether `other` is told of the same departures.
+    pub fn follows(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.departures, &other.departures)
     }
 
     /// `member` went offline, as far as this instance has told it.
     pub fn left(&self, member: AccountId) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(member);
+        let mut log = self.log();
+        log.count += 1;
+        let count = log.count;
+        log.last.insert(member, count);
     }
 
     /// Whether `member` was told here to have gone offline since this was read.
     pub fn has_left(&self, member: AccountId) -> bool {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(&member)
+        self.log().last.get(&member).is_some_and(|at| *at > self.seen)
     }
+
+    fn log(&self) -> MutexGuard<'_, Departures> {
+        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A seat, as the room sees it.
+#[derive(Clone, Debug)]
+pub struct Seated {
+    /// Which room.
+    pub room: RoomId,
+    /// Since when.
+    pub entered_at: Millis,
+    /// Who sits there, before presence is known.
+    pub member: MemberView,
 }
 
 /// A user as read from the database: who, where, with whom, at what.
@@ -221,7 +257,10 @@ impl App {
             tasks: TaskTracker::new(),
             lobby: Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(1)).build(),
             pictures: Cache::builder()
-                .weigher(|_, picture: &Arc<Picture>| u32::try_from(picture.view.members.len()).unwrap_or(u32::MAX))
+                .weigher(|_, picture: &Arc<Picture>| {
+                    let members = picture.drawn.as_ref().map_or(0, |(_, view)| view.members.len());
+                    u32::try_from(members + 1).unwrap_or(u32::MAX)
+                })
                 .max_capacity(PICTURED)
                 .time_to_live(KEPT)
                 .build(),
@@ -229,6 +268,7 @@ impl App {
             room_lists: Together::default(),
             people_lists: Together::default(),
             drawings: Together::default(),
+            seated: Together::default(),
             changes: Together::default(),
             moves: Jointly::default(),
             drain: CancellationToken::new(),

@@ -19,6 +19,8 @@
 //! the room), asks a pure function what is allowed, writes, says its events into the outbox of the same transaction,
 //! and commits. The relay publishes what was said through the broker; every instance encodes once and hands the same
 //! bytes to each local queue. The socket's operations are one match that calls the same functions.
+//! What many read at the same moment is read once (`together`); those who enter and leave at the same moment share a
+//! transaction (`jointly`).
 //!
 //! # Words
 //! *account* (the wire says `user`), *session, product key, room, member* (durable) and *presence* (connected),

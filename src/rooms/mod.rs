@@ -5,32 +5,28 @@
 //! then the room. Being seated is durable; being connected is presence, which the hub knows.
 
 mod moves;
+pub mod pictures;
 pub mod policy;
 pub mod routes;
 mod store;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use entity::{AccountId, Millis, RoomId, account, room};
 use sea_orm::ConnectionTrait;
 
 use self::moves::{Floor, Step};
 use crate::{
-    app::{App, Change, Move, RoomList, Wish},
+    app::{App, Move, RoomList, Wish},
     db::Tx,
     error::{Error, ErrorCode, Result},
     http::page::Span,
-    outbox,
-    people::{self, Face, person},
+    outbox, people,
     realtime::{
         Channel, Event,
-        protocol::events::{CountView, ExitReason, MemberView, RoomView},
+        protocol::events::{CountView, ExitReason},
     },
-    runs::{self, Standings, State},
+    runs::{self, Standings},
 };
 
 /// What is needed to make a room.
@@ -139,7 +135,7 @@ pub async fn member_changed(tx: &Tx, account: &account::Model, at: Millis) -> Re
     let Some(seat) = store::find_membership(&**tx, account.id).await? else { return Ok(()) };
     store::lock_room(tx, seat.room_id).await?;
     let standings = runs::standings(&**tx, at, [account.id]).await?;
-    let member = member_view(account.into(), seat.goal, &standings);
+    let member = pictures::member_view(account.into(), seat.goal, &standings);
     outbox::say(tx, Channel::Room(seat.room_id), at, &Event::RoomUpdated { member }).await
 }
 
@@ -190,73 +186,6 @@ pub async fn sized_seats_of(
     let sizes = store::count_seats(connection, seats.values().copied()).await?;
     let sized = |(account, room)| Some((account, (room, u64::try_from(*sizes.get(&room)?).unwrap_or(0))));
     Ok(seats.into_iter().filter_map(sized).collect())
-}
-
-/// A member as nobody is online; the hub fills in who is.
-fn member_view(face: Face, goal: Option<String>, standings: &Standings) -> MemberView {
-    let (id, since) = (face.id, face.seen_at.map(|at| at.0));
-    let person = person(face, standings.state(id));
-    MemberView { person, online: false, since, goal, run: standings.view(id).map(Box::new) }
-}
-
-/// The whole pictures of those of `rooms` that are open, before presence is known.
-pub async fn pictures(
-    connection: &impl ConnectionTrait,
-    rooms: Vec<RoomId>,
-    now: Millis,
-) -> Result<HashMap<RoomId, RoomView>> {
-    let open = store::list_open(connection, &rooms).await?;
-    let members = store::list_faces(connection, &rooms).await?;
-    let standings = runs::standings(connection, now, members.iter().map(|member| member.face.id)).await?;
-    let mut by_room: HashMap<_, Vec<_>> = HashMap::new();
-    for member in members {
-        by_room.entry(member.room_id).or_default().push(member_view(member.face, member.goal, &standings));
-    }
-    let picture = |room: room::Model| {
-        let members = by_room.remove(&room.id).unwrap_or_default();
-        let has_password = room.password_hash.is_some();
-        let view = RoomView { id: room.id.0, name: room.name, description: room.description, has_password, members };
-        (room.id, view)
-    };
-    Ok(open.into_iter().map(picture).collect())
-}
-
-/// Brings a picture that was drawn before to `now`: where its runs stand, and when those who are `away` were last seen.
-/// Everything else in it changes only by what is said in the room.
-pub async fn redraw(app: &App, mut view: RoomView, away: Vec<AccountId>) -> Result<RoomView> {
-    let running = view.members.iter().filter(|member| member.run.is_some());
-    let changing: BTreeSet<_> = running.map(|member| AccountId(member.person.id)).chain(away.iter().copied()).collect();
-    if changing.is_empty() {
-        return Ok(view);
-    }
-    let found = app.changes.ask(changing.into_iter().collect(), |ids| changes(&*app.db, ids)).await?;
-    let now = app.clock.now();
-    for member in &mut view.members {
-        let id = AccountId(member.person.id);
-        let change = found.get(&id);
-        if member.run.is_some() {
-            let run = change.and_then(|change| change.run.as_ref());
-            let state = run.map_or(State::Idle, |run| run.state(now));
-            (member.person.current_state, member.person.state) = (state.code(), state.as_str());
-            member.run = run.filter(|_| state != State::Idle).map(|run| Box::new(run.view(now)));
-        }
-        if away.contains(&id) {
-            member.since = change.and_then(|change| change.seen).map(|at| at.0).or(member.since);
-        }
-    }
-    Ok(view)
-}
-
-async fn changes(connection: &impl ConnectionTrait, ids: Vec<AccountId>) -> Result<HashMap<AccountId, Change>> {
-    let mut changes: HashMap<_, Change> = HashMap::new();
-    for run in runs::list_open(connection, ids.iter().copied()).await? {
-        let id = run.row.account_id;
-        changes.entry(id).or_default().run = Some(run);
-    }
-    for (id, seen) in people::list_seen(connection, ids).await? {
-        changes.entry(id).or_default().seen = Some(seen);
-    }
-    Ok(changes)
 }
 
 /// Keeps a room as it is until `tx` ends: nobody enters, leaves or says anything committed.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use entity::{AccountId, Millis, RoomId, account, room};
 
 use super::{
-    member_view,
+    pictures,
     policy::{self, Door, Entry},
     store,
 };
@@ -150,7 +150,7 @@ pub(super) async fn write(
         match step {
             Step::Entered { who, room } => {
                 let account = accounts.get(&who).ok_or(ErrorCode::AccountNotFound)?;
-                let member = member_view(account.into(), None, &standings);
+                let member = pictures::member_view(account.into(), None, &standings);
                 events.push((Channel::Room(room), Event::RoomEntered { member }));
                 events.push((Channel::User(who), Event::RoomMoved { room: Some(room.0) }));
             }

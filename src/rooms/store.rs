@@ -165,11 +165,11 @@ pub(super) async fn list_seated(
         .await
 }
 
-/// Those who sit in any of `rooms`, in the order of entering.
-fn members(connection: &impl ConnectionTrait, rooms: &[RoomId]) -> Select<account::Entity> {
+/// Those whose seats are `these`, in the order of entering.
+fn members(these: Expr) -> Select<account::Entity> {
     account::Entity::find()
         .join(JoinType::InnerJoin, belongs_to_account().rev())
-        .filter(db::among(connection, membership::Column::RoomId, rooms.iter().copied()))
+        .filter(these)
         .filter(account::Column::DeletedAt.is_null())
         .order_by_asc(membership::Column::EnteredAt)
         .order_by_asc(membership::Column::AccountId)
@@ -180,13 +180,14 @@ pub(super) async fn list_members(
     connection: &impl ConnectionTrait,
     room: RoomId,
 ) -> Result<Vec<account::Model>, DbErr> {
-    members(connection, &[room]).all(connection).await
+    members(membership::Column::RoomId.eq(room)).all(connection).await
 }
 
 /// A member as others see them.
 #[derive(FromQueryResult)]
 pub(super) struct Member {
     pub(super) room_id: RoomId,
+    pub(super) entered_at: Millis,
     #[sea_orm(nested)]
     pub(super) face: Face,
     /// What the member works on.
@@ -195,11 +196,23 @@ pub(super) struct Member {
 
 /// Those who sit in `rooms` as others see them, in the order of entering.
 pub(super) async fn list_faces(connection: &impl ConnectionTrait, rooms: &[RoomId]) -> Result<Vec<Member>, DbErr> {
+    faces(connection, db::among(connection, membership::Column::RoomId, rooms.iter().copied())).await
+}
+
+/// Those of `accounts` who sit anywhere, as others see them.
+pub(super) async fn list_faces_of(
+    connection: &impl ConnectionTrait,
+    accounts: Vec<AccountId>,
+) -> Result<Vec<Member>, DbErr> {
+    faces(connection, db::among(connection, membership::Column::AccountId, accounts)).await
+}
+
+async fn faces(connection: &impl ConnectionTrait, these: Expr) -> Result<Vec<Member>, DbErr> {
     use account::Column::{FirstName, Id, Image, LastName, SeenAt};
-    members(connection, rooms)
+    members(these)
         .select_only()
         .columns([Id, LastName, FirstName, Image, SeenAt])
-        .columns([membership::Column::RoomId, membership::Column::Goal])
+        .columns([membership::Column::RoomId, membership::Column::EnteredAt, membership::Column::Goal])
         .into_model()
         .all(connection)
         .await

@@ -6,9 +6,15 @@
 //! said between the two may or may not be in the picture, so it follows it. Telling again what is there already changes
 //! nothing.
 
-use std::{collections::HashMap, future::ready, iter, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::ready,
+    iter,
+    sync::Arc,
+};
 
 use entity::{AccountId, Millis, RoomId, account};
+use moka::ops::compute::Op;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,10 +26,10 @@ use crate::{
     friends, outbox, people,
     realtime::{
         Channel, Place,
-        broker::Standing,
-        protocol::events::{FriendView, RequestView, RoomView, RunView},
+        broker::{Delivery, Standing},
+        protocol::events::{FriendView, RequestView, RoomView, Routing, RunView},
     },
-    rooms::{self, Seat},
+    rooms::{self, Seat, pictures},
     runs::{Run, State},
 };
 
@@ -55,16 +61,24 @@ pub(super) struct UserView {
 /// A room with its members and who is online, and its place. What is committed about `also` has been said by then.
 pub(super) async fn room(app: &App, id: RoomId, also: Channel) -> Result<(RoomView, Place)> {
     let channel = Channel::Room(id);
-    let caught = caught(app, channel, |standing| drawn(app, id, standing), |_| ready(Ok(vec![also]))).await?;
-    let (mut view, online, place) = match caught {
+    // In its place before anything is read, so that whoever tells of a departure finds it.
+    let known = app.pictures.entry(id).or_default().into_value();
+    let seen = known.departures();
+    let read = |standing| drawn(app, id, &known, standing);
+    let (mut view, online, place) = match caught(app, channel, read, |_| ready(Ok(vec![also]))).await? {
         Some(((view, online), standing)) => {
             let place = standing.place.clone();
-            app.pictures.insert(id, Arc::new(Picture::new(standing, view.clone())));
+            let next = Arc::new(known.next(standing, view.clone(), seen));
+            app.pictures.entry(id).and_compute_with(|current| match current {
+                Some(current) if current.value().follows(&next) => Op::Put(next),
+                // One that has lost its place may have missed a departure.
+                _ => Op::Nop,
+            });
             (view, online, place)
         }
         None => {
             let (tx, place) = frozen(app, channel).await?;
-            let view = rooms::pictures(&*tx, vec![id], app.clock.now()).await?.remove(&id);
+            let view = pictures::draw(&*tx, vec![id], app.clock.now()).await?.remove(&id);
             let view = view.ok_or(ErrorCode::RoomNotFound)?;
             tx.commit_quietly().await?;
             outbox::catch_up(&app.db, &app.hub, &[also]).await?;
@@ -85,21 +99,57 @@ pub(super) async fn room(app: &App, id: RoomId, also: Channel) -> Result<(RoomVi
 }
 
 /// A room's picture before presence is known, and since when each member is online if that had to be asked for. One that
-/// was drawn already is as good as a new one while nothing was committed since, but for who left and for what time alone
-/// changes: in a crowd, only the first reads everybody's rows.
-async fn drawn(app: &App, id: RoomId, standing: Standing) -> Result<(RoomView, Option<Vec<Option<Millis>>>)> {
-    let same = |known: &Standing| known.place.epoch == standing.place.epoch && known.last_key == standing.last_key;
-    let Some(picture) = app.pictures.get(&id).filter(|picture| same(&picture.standing)) else {
-        let draw = |ids| rooms::pictures(&*app.db, ids, app.clock.now());
+/// was drawn already is as good as a new one, but for what was committed since, for who went offline and for what time
+/// alone changes: in a crowd, only the first reads everybody's rows.
+async fn drawn(
+    app: &App,
+    id: RoomId,
+    known: &Picture,
+    standing: Standing,
+) -> Result<(RoomView, Option<Vec<Option<Millis>>>)> {
+    let Some(view) = updated(app, id, known, &standing).await? else {
+        let draw = |ids| pictures::draw(&*app.db, ids, app.clock.now());
         let view = app.drawings.ask(vec![id], draw).await?.remove(&id);
         return Ok((view.ok_or(ErrorCode::RoomNotFound)?, None));
     };
-    let ids = ids(&picture.view);
+    let ids = ids(&view);
     let online = app.hub.broker().online(&ids).await?;
     let away = ids.into_iter().zip(&online).filter(|(_, online)| online.is_none()).map(|(id, _)| id);
     // One instance alone has told everybody's departure itself.
-    let left = away.filter(|id| !app.is_alone() || picture.has_left(*id));
-    Ok((rooms::redraw(app, picture.view.clone(), left.collect()).await?, Some(online)))
+    let left = away.filter(|id| !app.is_alone() || known.has_left(*id));
+    Ok((pictures::redraw(app, view, left.collect()).await?, Some(online)))
+}
+
+/// What is known already, with everything that was committed up to `standing`; nothing, if that takes a new picture.
+async fn updated(app: &App, id: RoomId, known: &Picture, standing: &Standing) -> Result<Option<RoomView>> {
+    let Some((drawn, view)) = &known.drawn else { return Ok(None) };
+    if drawn.place.epoch != standing.place.epoch {
+        return Ok(None);
+    }
+    if drawn.last_key == standing.last_key {
+        return Ok(Some(view.clone()));
+    }
+    let since = app.hub.broker().since(Channel::Room(id), &drawn.place.epoch, drawn.place.off).await?;
+    let Some((left, changed)) = since.and_then(|(events, _)| concerned(&events)) else { return Ok(None) };
+    // Where most have changed, all are read as quickly.
+    if changed.len() > view.members.len() / 2 {
+        return Ok(None);
+    }
+    Ok(Some(pictures::reseat(app, view.clone(), &left, changed).await?))
+}
+
+/// Who has left, and whom else `events` of a room concern; nothing, if one of them tells more than that.
+fn concerned(events: &[Arc<Delivery>]) -> Option<(BTreeSet<AccountId>, BTreeSet<AccountId>)> {
+    let (mut left, mut changed) = (BTreeSet::new(), BTreeSet::new());
+    for Routing { state_of, presence_of, timer_of, detach, .. } in events.iter().map(|event| event.routing) {
+        match detach.or(presence_of).or(timer_of).map(AccountId) {
+            Some(user) => changed.insert(user),
+            // Presence is no part of what is kept.
+            None => state_of.map(|_| false)?,
+        };
+        left.extend(detach.map(AccountId));
+    }
+    Some((left, changed))
 }
 
 fn ids(view: &RoomView) -> Vec<AccountId> {

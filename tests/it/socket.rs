@@ -669,3 +669,69 @@ async fn a_picture_follows_a_room() {
     assert_eq!(picture.members.keys().copied().collect::<Vec<_>>(), [sumi.id, hana.id]);
     app.stop().await;
 }
+
+/// Each change finds a picture that was drawn before; an instance that has drawn none reads every row.
+#[tokio::test]
+async fn a_picture_that_is_brought_up_to_date_is_that_which_is_drawn_anew() {
+    let app = TestApp::start().await;
+    let mut people = Vec::new();
+    for name in ["수미", "하나", "보라", "다솜", "미라", "나래", "가람", "이슬"] {
+        people.push(app.person(name).await);
+    }
+    let [sumi, hana, bora, dasom, mira, ..] = &people[..] else { panic!() };
+    let room = sumi.make_room().await;
+    for person in &people[1..7] {
+        person.enter(room).await;
+    }
+    let leave = |who: &Person| {
+        let who = who.clone();
+        async move { who.delete(&format!("/rooms/{room}/")).await.ok() }
+    };
+    let mut socket = bora.connect().await;
+    socket.hello().await;
+    let mut seen = Vec::new();
+    for step in 0..8 {
+        match step {
+            0 => people[7].enter(room).await,
+            1 => drop(leave(hana).await),
+            2 => {
+                leave(dasom).await;
+                dasom.enter(room).await;
+            }
+            3 => drop(mira.put(&format!("/accounts/{}/", mira.id), json!({"first_name": "마루"})).await.ok()),
+            4 => drop(
+                mira.post("/accounts/timer/start/", json!({"total_time": 0, "work_time": 25, "break_time": 5}))
+                    .await
+                    .ok(),
+            ),
+            5 => drop(socket.call("goal.set", json!({"text": "수학"})).await.unwrap()),
+            6 => {
+                hana.enter(room).await;
+                leave(&people[7]).await;
+            }
+            _ => {}
+        }
+        app.say_all().await;
+        let updated = members_as_seen(&app, sumi).await;
+        let anew = app.beside(&[]).await;
+        assert_eq!(updated, members_as_seen(&anew, &sumi.at(&anew)).await, "after step {step}");
+        anew.stop().await;
+        seen.push(updated);
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 7, "each step but the last can be seen");
+    app.stop().await;
+}
+
+/// Who sits in the room of `who`, in their order, as `hello` says it, but for what is another at each instance.
+async fn members_as_seen(app: &TestApp, who: &Person) -> Vec<Value> {
+    let mut hello = who.at(app).connect().await.hello().await;
+    let mut members = hello["room"]["members"].as_array_mut().unwrap().split_off(0);
+    for member in &mut members {
+        let run = member["run"]["id"].take();
+        let member = member.as_object_mut().unwrap();
+        member.retain(|name, _| !["online", "since"].contains(&&**name));
+        member.insert("run".to_owned(), run);
+    }
+    members
+}
