@@ -223,6 +223,7 @@ pub(super) struct Day {
     body: usize,
     /// Those who wait for an answer or are on their way.
     busy: HashSet<usize>,
+    /// Those who sit in their room and are not about to leave it.
     seated: HashSet<usize>,
     timing: HashSet<usize>,
 }
@@ -263,10 +264,21 @@ impl Day {
                 floor.lose(who)?;
                 floor.resume(who, Instant::now())?;
             }
-            _ if seated => floor.ask(who, &leave())?,
+            // The last one stays: an empty room is closed, and nobody could come back.
+            _ if seated && self.has_company(floor, who) => {
+                self.seated.remove(&who);
+                floor.ask(who, &leave())?;
+            }
+            _ if seated => speak_loosely(floor, who, self.body, intended)?,
             _ => floor.ask(who, &enter(floor, who))?,
         }
         Ok(())
+    }
+
+    /// Whether somebody else stays in the room of `who`.
+    fn has_company(&self, floor: &Floor, who: usize) -> bool {
+        let room = floor.people.get(who).and_then(|person| person.room).and_then(|room| floor.crowd.rooms.get(room));
+        room.is_some_and(|room| room.members.iter().any(|other| *other != who && self.seated.contains(other)))
     }
 }
 
@@ -282,7 +294,6 @@ impl Play for Day {
         match happening {
             Happening::Answer { who, id, .. } => {
                 match id {
-                    LEAVE => drop(self.seated.remove(&who)),
                     ENTER => drop(self.seated.insert(who)),
                     START => drop(self.timing.insert(who)),
                     STOP => drop(self.timing.remove(&who)),
