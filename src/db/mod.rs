@@ -74,9 +74,10 @@ impl Spoken {
 /// What transactions leave for whoever looks after it once they are committed.
 type Notes = Arc<Mutex<BTreeSet<String>>>;
 
-/// What a page costs that is read out of order. PostgreSQL takes a disk for one with a head that moves, and for fifty
-/// accounts by their keys would rather read five thousand.
-const PLANNED: &str = "SET random_page_cost = 1.1";
+/// What a page costs that is read out of order: PostgreSQL takes a disk for one with a head that moves, and for fifty
+/// accounts by their keys would rather read five thousand. And how long a transaction may stand still: its locks hold
+/// others, and whoever has stopped in it may never go on.
+const SESSION: &str = "SET random_page_cost = 1.1; SET idle_in_transaction_session_timeout = '10s'";
 
 impl Db {
     /// Opens the configured database and brings its schema up to date.
@@ -103,7 +104,7 @@ impl Db {
             .sqlx_logging(false)
             .test_before_acquire(false)
             .map_sqlx_postgres_pool_opts(|pool| {
-                pool.after_connect(|connection, _| Box::pin(connection.execute(PLANNED).map_ok(|_| ())))
+                pool.after_connect(|connection, _| Box::pin(connection.execute(SESSION).map_ok(|_| ())))
             })
             .map_sqlx_sqlite_opts(|sqlite| {
                 sqlite
@@ -244,9 +245,9 @@ fn is_out_of_reach(error: &DbErr) -> bool {
     };
     match &**error {
         SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
-        // Stopped by an operator, stopped by a crash, not started yet; busy.
+        // Stopped by an operator, stopped by a crash, not started yet, stood still for too long; busy.
         SqlxError::Database(error) => {
-            error.code().is_some_and(|code| ["57P01", "57P02", "57P03", "5"].contains(&&*code))
+            error.code().is_some_and(|code| ["57P01", "57P02", "57P03", "25P03", "5"].contains(&&*code))
         }
         _ => false,
     }

@@ -13,12 +13,15 @@ use std::{
     },
 };
 
+use entity::AccountId;
 use futures_util::{FutureExt, future::join};
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
 use solgik::{
     admin,
     db::{self, Db},
+    error::ErrorCode,
+    people,
 };
 use tokio::{
     net::TcpListener,
@@ -126,6 +129,24 @@ async fn threat_27_figures_are_not_at_the_public_door_and_name_nobody() {
     for secret in [key, &sumi.email, "수미", &sumi.token, &format!("/accounts/{}", sumi.id), "user="] {
         assert!(!figures.contains(secret), "{secret} in {figures}");
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_stands_still_in_a_transaction_holds_others_only_for_so_long() {
+    let app = TestApp::start().await;
+    if !db::is_postgres(&*app.app.db) {
+        // It locks no rows.
+        return app.stop().await;
+    }
+    let (sumi, hana) = (app.person("수미").await, app.person("하나").await);
+    let room = sumi.make_room().await;
+    let stands_still = app.app.db.begin().await.unwrap();
+    people::lock_one(&stands_still, AccountId(hana.id)).await.unwrap();
+    hana.enter(room).await;
+    let undone = people::lock_one(&stands_still, AccountId(hana.id)).await.unwrap_err();
+    assert_eq!(undone.code(), ErrorCode::Unavailable);
+    drop(stands_still);
     app.stop().await;
 }
 
