@@ -319,3 +319,28 @@ impl FromRef<App> for Arc<Config> {
         Arc::clone(&app.config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::Place;
+
+    #[test]
+    fn who_leaves_while_a_picture_is_read_has_left_since() {
+        let next = |picture: &Picture, seen| {
+            let standing = Standing { place: Place { epoch: "e".into(), off: 1 }, last_key: None };
+            let (name, description) = (String::new(), String::new());
+            let view = RoomView { id: 1, name, description, has_password: false, members: Vec::new() };
+            picture.next(standing, view, seen)
+        };
+        let (before, meanwhile) = (AccountId(1), AccountId(2));
+        let known = Picture::default();
+        known.left(before);
+        let seen = known.departures();
+        known.left(meanwhile);
+        let drawn = next(&known, seen);
+        assert_eq!([before, meanwhile].map(|who| drawn.has_left(who)), [false, true]);
+        let anew = next(&drawn, drawn.departures());
+        assert!(!anew.has_left(meanwhile) && anew.follows(&known) && !anew.follows(&Picture::default()));
+    }
+}

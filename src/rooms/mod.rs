@@ -47,10 +47,7 @@ pub async fn create(app: &App, maker: AccountId, new: NewRoom) -> Result<RoomId>
         None => None,
     };
     let tx = app.db.begin().await?;
-    let accounts = people::lock(&tx, [maker]).await?;
-    if !accounts.contains_key(&maker) {
-        return Err(ErrorCode::AccountNotFound.into());
-    }
+    let accounts = HashMap::from([(maker, people::lock_one(&tx, maker).await?)]);
     if let Some(seat) = store::find_membership(&*tx, maker).await? {
         return Err(Error::from(ErrorCode::AlreadyInRoom).with("room", seat.room_id.0).with_status(400));
     }
